@@ -1,0 +1,37 @@
+# Every target does its own set-up: a virtualenv in .venv, the packages, a private Redis.
+# PYTHON=/path/to/python chooses the interpreter, REDIS_URL=redis://... a server of your own,
+# ARGS="-k lease" is passed on to pytest (test, matrix) or to the demo (demo, run).
+
+python := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run lint test matrix clean bootstrap
+
+help: ## print this list
+	@echo "usage: make TARGET [PYTHON=...] [REDIS_URL=...] [ARGS=...]"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 \2/p' $(firstword $(MAKEFILE_LIST)) \
+		| while read -r target text; do printf '  %-8s %s\n' "$$target" "$$text"; done
+
+demo: bootstrap ## 500 concurrent requests against the example shop, checked, then exit
+	@scripts/with-redis $(python) scripts/demo.py $(ARGS)
+
+run: bootstrap ## the example shop's web server and worker, until Ctrl-C
+	@scripts/with-redis $(python) scripts/demo.py --keep $(ARGS)
+
+lint: bootstrap ## ruff and mypy
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	$(python) -m mypy
+
+test: lint ## what CI runs: lint and the whole test suite
+	scripts/with-redis --optional $(python) -m pytest $(ARGS)
+
+matrix: bootstrap ## the test suite on every supported Python and Django found here
+	scripts/with-redis scripts/matrix $(ARGS)
+
+clean: ## remove the virtualenv, caches and build products
+	rm -rf .venv .tox .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+bootstrap:
+	@scripts/bootstrap

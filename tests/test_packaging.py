@@ -14,7 +14,7 @@ from zipfile import ZipFile
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = [name for name in ("task_helpers", "django_task_helpers") if (ROOT / name).is_dir()]
+PACKAGES = ("task_helpers", "django_task_helpers")
 BUILD_FILES = ("setup.cfg", "pyproject.toml", "LICENSE", "README.md")
 IGNORED = shutil.ignore_patterns("__pycache__", "*.py[co]")
 
@@ -35,19 +35,25 @@ def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> s
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy, so that no build product is left in the tree or taken from it."""
-    source = tmp_path_factory.mktemp("source")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what the wheel is made from: a build leaves its products beside its sources."""
+    folder = tmp_path_factory.mktemp("source")
     for name in PACKAGES:
-        shutil.copytree(ROOT / name, source / name, ignore=IGNORED)
+        shutil.copytree(ROOT / name, folder / name, ignore=IGNORED)
     for name in BUILD_FILES:
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, source)
-    # Build products and packages of other names must stay out of the wheel.
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    # A package of another name must stay out of it.
     (source / "testproject").mkdir()
     (source / "testproject" / "__init__.py").touch()
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", cwd=source)
-    [path] = (source / "dist").glob("*.whl")
+    options = ["--wheel", "--no-isolation", "--outdir", str(folder)]
+    run(sys.executable, "-m", "build", *options, cwd=source)
+    [path] = folder.glob("*.whl")
     return path
 
 
@@ -55,23 +61,21 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with nothing in it but the installed wheel."""
     folder = tmp_path_factory.mktemp("site")
-    options = ["--quiet", "--no-deps", "--no-index", "--target", folder]
+    options = ["--quiet", "--no-deps", "--no-index", "--target", str(folder)]
     run(sys.executable, "-m", "pip", "install", *options, wheel, cwd=folder.parent)
     return folder
 
 
-def source_files() -> set[str]:
-    return {
-        str(path.relative_to(ROOT))
-        for name in PACKAGES
-        for path in (ROOT / name).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
-    }
-
-
-def test_the_wheel_holds_every_file_of_both_packages_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_every_file_of_both_packages_and_nothing_else(
+    source: Path, wheel: Path
+) -> None:
     # given the files in the tree: modules, Lua scripts, templates, static files, py.typed
-    expected = source_files()
+    expected = {
+        str(path.relative_to(source))
+        for name in PACKAGES
+        for path in (source / name).rglob("*")
+        if path.is_file()
+    }
     # when the wheel is listed
     packed = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
     # then it holds exactly these
@@ -142,8 +146,8 @@ for path in (root / "static").rglob("*.*"):
 """
 
 
-def module_names(package: str) -> set[str]:
-    paths = (path.relative_to(ROOT) for path in (ROOT / package).rglob("*.py"))
+def module_names(source: Path, package: str) -> set[str]:
+    paths = (path.relative_to(source) for path in (source / package).rglob("*.py"))
     parts = (path.with_suffix("").parts for path in paths)
     names = {".".join(part[:-1] if part[-1] == "__init__" else part) for part in parts}
     return names - {package}
@@ -153,10 +157,10 @@ def module_names(package: str) -> set[str]:
     ("package", "program"), [("task_helpers", IMPORT_PLAIN), ("django_task_helpers", IMPORT_DJANGO)]
 )
 def test_every_module_imports_from_the_installed_wheel(
-    installed: Path, tmp_path: Path, package: str, program: str
+    source: Path, installed: Path, tmp_path: Path, package: str, program: str
 ) -> None:
     # given the wheel installed alone, when each module of the package is imported from there
     env = {"DJANGO_SETTINGS_MODULE": ""}
     printed = run(sys.executable, "-c", program, installed, cwd=tmp_path, env=env)
     # then no file was missing (task_helpers does without Django) and none was passed over
-    assert set(printed.split()) == module_names(package)
+    assert set(printed.split()) == module_names(source, package)

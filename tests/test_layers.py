@@ -46,6 +46,7 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.ids": Floor.WORDS,
     "task_helpers.tasks": Floor.WORDS,
     "task_helpers.envelopes": Floor.WORDS,
+    "task_helpers._wire_types": Floor.WORDS,
     "task_helpers.serializers": Floor.WORDS,
     "task_helpers.registry": Floor.WORDS,
     "task_helpers.outcomes": Floor.WORDS,

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import msgpack
+from msgpack import ExtType
 
 from task_helpers.exceptions import DeserializationError
 
@@ -35,9 +35,9 @@ _MARKER: Final = 10
 # holds no marker.
 MARKER_BYTE: Final = 0xD4
 
-_TUPLE_MARKER: Final = msgpack.ExtType(_MARKER, b"t")
-_SET_MARKER: Final = msgpack.ExtType(_MARKER, b"s")
-_FROZENSET_MARKER: Final = msgpack.ExtType(_MARKER, b"f")
+_TUPLE_MARKER: Final = ExtType(_MARKER, b"t")
+_SET_MARKER: Final = ExtType(_MARKER, b"s")
+_FROZENSET_MARKER: Final = ExtType(_MARKER, b"f")
 
 _TIMEDELTA_FORMAT: Final = struct.Struct(">iII")  # days, seconds, microseconds
 _ZONE_KEY: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
@@ -80,12 +80,12 @@ def _encode_int(value: int) -> object:
     if -(1 << 63) <= value < 1 << 64:
         return value
     size = value.bit_length() // 8 + 1
-    return msgpack.ExtType(_BIG_INT, value.to_bytes(size, "big", signed=True))
+    return ExtType(_BIG_INT, value.to_bytes(size, "big", signed=True))
 
 
 def _encode_timedelta(value: timedelta) -> object:
     payload = _TIMEDELTA_FORMAT.pack(value.days, value.seconds, value.microseconds)
-    return msgpack.ExtType(_TIMEDELTA, payload)
+    return ExtType(_TIMEDELTA, payload)
 
 
 def _moment_text(value: datetime | time) -> bytes:
@@ -106,11 +106,11 @@ _ENCODERS: Final[dict[type, Callable[[Any], object]]] = {
     tuple: lambda value: [_TUPLE_MARKER, *value],
     set: lambda value: [_SET_MARKER, *value],
     frozenset: lambda value: [_FROZENSET_MARKER, *value],
-    UUID: lambda value: msgpack.ExtType(_UUID, value.bytes),
-    Decimal: lambda value: msgpack.ExtType(_DECIMAL, str(value).encode()),
-    datetime: lambda value: msgpack.ExtType(_DATETIME, _moment_text(value)),
-    date: lambda value: msgpack.ExtType(_DATE, value.isoformat().encode()),
-    time: lambda value: msgpack.ExtType(_TIME, _moment_text(value)),
+    UUID: lambda value: ExtType(_UUID, value.bytes),
+    Decimal: lambda value: ExtType(_DECIMAL, str(value).encode()),
+    datetime: lambda value: ExtType(_DATETIME, _moment_text(value)),
+    date: lambda value: ExtType(_DATE, value.isoformat().encode()),
+    time: lambda value: ExtType(_TIME, _moment_text(value)),
     timedelta: _encode_timedelta,
 }
 

@@ -9,14 +9,14 @@ from enum import Enum
 from math import isfinite
 from typing import Any, Final, NoReturn, Protocol, runtime_checkable
 
-import msgpack
+from msgpack import Packer, unpackb
 
 from task_helpers._wire_types import MARKER_BYTE, MarkedReader, Refused, from_wire, to_wire
 from task_helpers.exceptions import DeserializationError, SerializationError
 
-# JSON is refused beyond it. msgpack is surely encoded and decoded up to it: its own limit is 511 or
-# 1,024 levels, depending on its version, and to hold it costs nothing.
-MAX_DEPTH: Final = 500
+# JSON is refused beyond it. msgpack is sure to make the trip up to it: its own limit, which costs
+# nothing to hold, is 511 or 1,024 levels by its version; less where it runs as pure Python.
+MAX_DEPTH: Final = 200
 
 
 @runtime_checkable
@@ -64,7 +64,7 @@ class MsgpackSerializer:
         try:
             # A new packer costs 70 ns. A shared one would mix the messages of two threads that
             # meet inside `to_wire`.
-            packer = msgpack.Packer(strict_types=True, default=to_wire, buf_size=512)
+            packer = Packer(strict_types=True, default=to_wire, buf_size=512)
             data: bytes = packer.pack(value)
             return data
         except Refused as refused:
@@ -77,7 +77,7 @@ class MsgpackSerializer:
         try:
             if MARKER_BYTE in data:
                 return _loads_marked(data)
-            return msgpack.unpackb(data, strict_map_key=False, ext_hook=from_wire)
+            return unpackb(data, strict_map_key=False, ext_hook=from_wire)
         except DeserializationError:
             raise
         except Exception as error:
@@ -87,9 +87,7 @@ class MsgpackSerializer:
 def _loads_marked(data: bytes) -> Any:
     # Apart, because a hook for each list costs as much again as the list.
     reader = MarkedReader()
-    value = msgpack.unpackb(
-        data, strict_map_key=False, ext_hook=reader.extension, list_hook=reader.array
-    )
+    value = unpackb(data, strict_map_key=False, ext_hook=reader.extension, list_hook=reader.array)
     reader.check()
     return value
 

@@ -1,0 +1,171 @@
+"""The client side of a courier: adding tasks and waiting for their results, without I/O."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, TypedDict, Unpack
+from uuid import UUID
+
+from task_helpers import ids, outcomes
+from task_helpers.couriers._awaited import Awaited
+from task_helpers.couriers.options import CourierOptions
+from task_helpers.couriers.queues import valid_queue_name
+from task_helpers.couriers.store import QueueStats, Store
+from task_helpers.durations import Duration, milliseconds, seconds, timestamp_ms
+from task_helpers.effects import Flow
+from task_helpers.envelopes import NO_DEADLINE, Header
+from task_helpers.exceptions import (
+    CourierUnavailable,
+    PayloadTooLarge,
+    TaskCancelled,
+    TaskHelpersError,
+    TaskResultDoesNotExist,
+)
+from task_helpers.registry import with_function_name
+from task_helpers.tasks import TaskStatus
+
+
+class AddOptions(TypedDict, total=False):
+    """What every way to add tasks takes, see `add_task_to_queue`."""
+
+    priority: int
+    delay: Duration | None
+    run_at: datetime | None
+    expires: Duration | None
+
+
+class ClientFlows:
+    """Every operation of a client courier, once for blocking and awaitable ones."""
+
+    def __init__(self, store: Store, options: CourierOptions) -> None:
+        self._store = store
+        self._options = options
+
+    # --- Adding
+
+    def add(
+        self, queue_name: str, tasks_data: Iterable[Any], **options: Unpack[AddOptions]
+    ) -> Flow[list[UUID]]:
+        queue = valid_queue_name(queue_name)
+        tasks = yield from self._sealed(tasks_data, options)
+        yield from self._store.add(queue, tasks, **_placement(options))
+        return [ids.to_uuid(task_id) for task_id, _ in tasks]
+
+    def call(self, queue_name: str, task_data: Any, timeout: Duration) -> Flow[Any]:
+        """Listens before it adds, so that not even an immediate answer is missed."""
+        queue = valid_queue_name(queue_name)
+        until = time.monotonic() + seconds(timeout, "timeout")
+        tasks = yield from self._sealed([task_data], {"expires": timeout})
+        [task_id] = [task_id for task_id, _ in tasks]
+        with Awaited(self._store, queue, [task_id]) as awaited:
+            yield from self._store.add(queue, tasks)
+            found = yield from awaited.collect(until)
+        yield from self._forget(queue, [task_id])
+        return outcomes.decode(found[task_id], ids.to_uuid(task_id))
+
+    def _sealed(
+        self, tasks_data: Iterable[Any], options: AddOptions
+    ) -> Flow[list[tuple[bytes, bytes]]]:
+        """(id, envelope) of each task; nothing is added when one of them cannot be encoded."""
+        deadline = yield from self._deadline(options.get("expires"))
+        priority = _valid_priority(options.get("priority", 0))
+        codec = self._options.codec
+        header = Header(codec.codec, priority, 0, deadline, self._store.channel).pack()
+        payloads = [self._payload(task_data) for task_data in tasks_data]
+        fresh = ids.new_ids(len(payloads))
+        return [(fresh[at], header + payload) for at, payload in enumerate(payloads)]
+
+    def _payload(self, task_data: Any) -> bytes:
+        payload = self._options.codec.dumps(with_function_name(task_data))
+        if len(payload) > (limit := self._options.max_payload):
+            raise PayloadTooLarge(
+                f"the task takes {len(payload):,} bytes and max_payload is {limit:,}: "
+                "store the data elsewhere and send its key"
+            )
+        return payload
+
+    def _deadline(self, expires: Duration | None) -> Flow[int]:
+        if expires is None:
+            return NO_DEADLINE
+        now = yield from self._store.now()
+        return now + max(1, milliseconds(expires, "expires"))
+
+    # --- Reading and waiting
+
+    def get(self, queue_name: str, task_id: UUID | str, delete_data: bool) -> Flow[Any]:
+        queue, awaited = valid_queue_name(queue_name), ids.to_bytes(task_id)
+        [outcome] = yield from self._store.outcomes(queue, [awaited])
+        if outcome is None:
+            raise TaskResultDoesNotExist(
+                f"task {task_id} has no result in queue {queue}: it has not ended yet, or its "
+                "result was read before or has expired"
+            )
+        if delete_data:
+            yield from self._forget(queue, [awaited])
+        return outcomes.decode(outcome, ids.to_uuid(awaited))
+
+    def wait(
+        self,
+        queue_name: str,
+        task_ids: Iterable[UUID | str],
+        delete_data: bool,
+        timeout: Duration | None,
+    ) -> Flow[list[Any]]:
+        """Per id its result, or the error it ended with as a value, in the order of the ids."""
+        queue, wanted = valid_queue_name(queue_name), [ids.to_bytes(i) for i in task_ids]
+        until = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
+        with Awaited(self._store, queue, wanted) as awaited:
+            yield from awaited.read()
+            found = yield from awaited.collect(until)
+        if delete_data:
+            yield from self._forget(queue, wanted)
+        return [_result_or_error(found[task_id], task_id) for task_id in wanted]
+
+    def _forget(self, queue: str, awaited: Sequence[bytes]) -> Flow[None]:
+        """The results are read: when the store cannot be told, they expire by themselves."""
+        with suppress(CourierUnavailable):
+            yield from self._store.forget(queue, awaited)
+
+    # --- One task
+
+    def done(self, queue_name: str, task_id: UUID | str) -> Flow[bool]:
+        queue = valid_queue_name(queue_name)
+        [outcome] = yield from self._store.outcomes(queue, [ids.to_bytes(task_id)])
+        return outcome is not None
+
+    def status(self, queue_name: str, task_id: UUID | str) -> Flow[TaskStatus]:
+        return self._store.status(valid_queue_name(queue_name), ids.to_bytes(task_id))
+
+    def cancel(self, queue_name: str, task_id: UUID | str) -> Flow[bool]:
+        cancelled = outcomes.encode_failure(TaskCancelled("the task was cancelled"), attempts=0)
+        return self._store.cancel(valid_queue_name(queue_name), ids.to_bytes(task_id), cancelled)
+
+    def stats(self, queue_name: str) -> Flow[QueueStats]:
+        return self._store.stats(valid_queue_name(queue_name))
+
+
+def _placement(options: AddOptions) -> dict[str, int]:
+    delay, run_at = options.get("delay"), options.get("run_at")
+    if delay is not None and run_at is not None:
+        raise ValueError("give delay or run_at, not both")
+    return {
+        "priority": options.get("priority", 0),
+        "delay": 0 if delay is None else milliseconds(delay, "delay"),
+        "due": 0 if run_at is None else timestamp_ms(run_at),
+    }
+
+
+def _valid_priority(priority: int) -> int:
+    if isinstance(priority, int) and -100 <= priority <= 100:
+        return priority
+    raise ValueError(f"priority must be a whole number from -100 to 100, not {priority!r}")
+
+
+def _result_or_error(outcome: bytes, task_id: bytes) -> Any:
+    try:
+        return outcomes.decode(outcome, ids.to_uuid(task_id))
+    except TaskHelpersError as error:
+        return error

@@ -1,0 +1,48 @@
+"""What the flows of the Redis store ask for: commands, and our scripts as commands."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from task_helpers.effects import Effect
+
+Argument = bytes | str | int | float
+Command = tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Send(Effect):
+    """
+    Sends commands in one packet and replies the list of their replies, where an error of the
+    server stands as an exception.
+
+    - blocks - seconds for which the server may hold back the first reply.
+    """
+
+    commands: Sequence[Command]
+    blocks: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One file of `scripts/`, called by its digest; by its source where the server lost it."""
+
+    source: bytes
+    digest: str
+
+    def by_digest(self, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Command:
+        return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
+
+    def by_source(self, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Command:
+        return ("EVAL", self.source, len(keys), *keys, *arguments)
+
+
+@cache
+def script(name: str) -> Script:
+    """The script in `scripts/<name>.lua`, read when first used."""
+    source = files(__package__).joinpath("scripts", f"{name}.lua").read_bytes()
+    return Script(source, hashlib.sha1(source, usedforsecurity=False).hexdigest())

@@ -1,0 +1,39 @@
+"""Which errors of Redis pass by themselves, and what the others are called here."""
+
+from __future__ import annotations
+
+from redis import exceptions as theirs
+
+from task_helpers.exceptions import CourierError, CourierUnavailable, QueueFull, StoreFull
+
+_LASTING = (theirs.AuthenticationError, theirs.AuthorizationError)
+_PASSING = (
+    theirs.ConnectionError,  # loading a dump (BusyLoadingError) is one of these
+    theirs.TimeoutError,
+    theirs.ReadOnlyError,
+    theirs.TryAgainError,
+    theirs.ClusterDownError,
+    theirs.MasterDownError,
+)
+
+
+def passes(error: Exception) -> bool:
+    """Whether the same command may succeed a moment later."""
+    if isinstance(error, _LASTING):
+        return False
+    return isinstance(error, _PASSING) or "READONLY" in str(error) or str(error).startswith("BUSY ")
+
+
+def translated(error: Exception, address: str) -> CourierError:
+    """One line: what happened, and what to do."""
+    text = str(error)
+    if passes(error):
+        return CourierUnavailable(
+            f"Redis at {address} cannot be reached ({text}): "
+            "is it running, and is the address right?"
+        )
+    if text.startswith("QUEUEFULL"):
+        return QueueFull("the queue holds max_queue_length tasks: add later, or start more workers")
+    if "maxmemory" in text:
+        return StoreFull(f"Redis at {address} is full and takes no new tasks: raise its maxmemory")
+    return CourierError(f"Redis at {address} refused the command: {text}")

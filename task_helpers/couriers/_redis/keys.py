@@ -1,0 +1,53 @@
+"""
+Every key name. All keys of a queue share one hash tag, so a queue is one slot of a cluster.
+
+    m            hash    id -> envelope: the truth, a task is unfinished exactly while it is here
+    p            list    waiting ids of priority 0
+    z            zset    waiting ids of other priorities; score (100 - priority) * 2^44 + sequence
+    seq          string  the sequence of z
+    s1 s2        list    suspects: crashed a worker once; more often, or alone
+    d            zset    delayed ids; score due ms * 256 + (100 - priority)
+    b:<token>    list    ids of one batch; a blank stands where a dead letter left it
+    l            zset    token -> end of the lease in ms: a batch belongs to the token that is here
+    c            hash    id -> crashes, 1 in company and 1000 alone; empty in good times
+    x xm xe      zset, hash, hash   dead letters: when, envelope, outcome
+    w            zset    one wake marker; idle workers block in BZPOPMIN
+    k            zset    worker -> when it last reported, ms
+    r:<bucket>   hash    id -> outcome, expires; the bucket is the second (1,024 ms) the id was made
+
+Everything but m, the outcomes and the dead letters can be rebuilt from m.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from task_helpers.ids import made_at_ms
+
+
+class QueueKeys:
+    """The keys of one queue, made once."""
+
+    def __init__(self, prefix: str, queue: str) -> None:
+        base = f"{prefix}:{{{queue}}}:".encode()
+        self.tasks, self.pending, self.ranked = base + b"m", base + b"p", base + b"z"
+        self.sequence, self.delayed = base + b"seq", base + b"d"
+        self.few, self.alone, self.crashes = base + b"s1", base + b"s2", base + b"c"
+        self.leases, self.wake, self.workers = base + b"l", base + b"w", base + b"k"
+        self.dead, self.dead_tasks, self.dead_outcomes = base + b"x", base + b"xm", base + b"xe"
+        self._batch, self._bucket = base + b"b:", base + b"r:"
+
+    def batch(self, token: bytes) -> bytes:
+        return self._batch + token
+
+    def batches(self, tokens: Iterable[bytes]) -> list[bytes]:
+        return [self._batch + token for token in tokens]
+
+    def bucket(self, task_id: bytes) -> bytes:
+        """Whoever holds an id knows where its outcome is."""
+        return self._bucket + b"%d" % (made_at_ms(task_id) >> 10)
+
+
+def hint_channel(prefix: str, channel: bytes) -> bytes:
+    """Not bound to a queue: a client process listens on one channel for all of its tasks."""
+    return f"{prefix}:hints:{channel.hex()}".encode()

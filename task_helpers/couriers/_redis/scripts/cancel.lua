@@ -1,0 +1,35 @@
+-- cancel: ends a task that no worker has taken.
+--
+-- Why: the caller reads the leases and passes their batches. A batch that appeared since cannot be looked
+-- into, so the caller reads again. "cancelled" therefore means that the task never runs. Its id may stay in
+-- a list, where take skips it.
+--
+-- KEYS  1 m  2 l  3 z  4 d  5 c  6 the result bucket of the id   7.. b:<token> of every lease
+-- ARGV  1 id   2 outcome for whoever waits   3 ttl of an outcome in ms   4 channel for the hint
+--       5.. the tokens
+-- Returns cancelled | running | unknown (ended, or never added) | changed (read the leases again).
+
+local m, l, z, d, c, bucket = unpack(KEYS, 1, 6)
+local id, outcome, ttl, channel = unpack(ARGV, 1, 4)
+local call = redis.call
+if call('HEXISTS', m, id) == 0 then
+  return call('HGET', bucket, id) == outcome and 'cancelled' or 'unknown'
+end
+
+local known = {}
+for at = 5, #ARGV do
+  known[ARGV[at]] = true
+  if call('LPOS', KEYS[at + 2], id) then return 'running' end
+end
+for _, token in ipairs(call('ZRANGE', l, 0, -1)) do
+  if not known[token] then return 'changed' end
+end
+
+call('HDEL', m, id)
+call('ZREM', z, id)
+call('ZREM', d, id)
+call('HDEL', c, id)
+call('HSET', bucket, id, outcome)
+call('PEXPIRE', bucket, ttl)
+call('PUBLISH', channel, id)
+return 'cancelled'

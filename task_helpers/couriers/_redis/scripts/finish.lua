@@ -1,0 +1,80 @@
+-- finish: ends up to 1,000 tasks: stores the outcomes, acknowledges, and hints at those who wait.
+--
+-- Why: outcome and acknowledgement are one step, so a task has exactly one outcome. A success counts
+-- while the task is unfinished, whoever ran it. An error counts only under the lease of its batch: a
+-- worker that was given up cannot fail what another one is doing. A repeat changes nothing and answers
+-- the same: an outcome equal to the stored one is not refused.
+-- HDEL comes first among the writes: it frees memory, so results still pass on a full Redis.
+--
+-- A group is the tasks that end in one way and whose outcomes share a bucket. The ways:
+--   done    a success
+--   failed  an error
+--   dead    an error, and the task is kept among the dead letters, where the oldest make room
+--
+-- KEYS  1 m  2 l  3 b:<token>  4 c  5 x  6 xm  7 xe   8.. the bucket of each group
+-- ARGV  1 token   2 ttl of an outcome in ms   3 last: 1 closes the batch   4 most dead letters
+--       5 n   6 number of hints
+--       then per group: way, size · per hint: channel, message
+--       then n ids, n outcomes, both in the order of the groups; an empty outcome is not stored
+-- Returns the refused ids.
+
+local m, l, batch, c, x, xm, xe = unpack(KEYS, 1, 7)
+local token, ttl, last, most_dead = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
+local n, hints, groups = tonumber(ARGV[5]), tonumber(ARGV[6]), #KEYS - 7
+local hints_at = 6 + 2 * groups
+local ids_at = hints_at + 2 * hints
+local call = redis.call
+local held = call('ZSCORE', l, token)
+local ended, refused, buried = {}, {}, 0
+
+local function bury(id, envelope, outcome)
+  local time = call('TIME')
+  call('LREM', batch, 1, id)                  -- it may be queued again while this batch is open; the
+  call('RPUSH', batch, '')                    -- blank keeps a crash in company from looking alone
+  call('HSET', xm, id, envelope)
+  call('HSET', xe, id, outcome)
+  call('ZADD', x, time[1] * 1000 + math.floor(time[2] / 1000), id)
+  buried = buried + 1
+end
+
+local function finish(way, id, bucket, outcome)
+  local envelope = way == 'dead' and held and call('HGET', m, id)
+  if (held or way == 'done') and call('HDEL', m, id) == 1 then
+    ended[#ended + 1] = id
+    if envelope then bury(id, envelope, outcome) end
+    return true
+  end
+  if (call('HGET', bucket, id) or '') ~= outcome then refused[#refused + 1] = id end
+end
+
+local at = ids_at
+for g = 1, groups do
+  local bucket, way, size = KEYS[7 + g], ARGV[5 + 2 * g], tonumber(ARGV[6 + 2 * g])
+  local fields, k = {}, 0
+  for _ = 1, size do
+    at = at + 1
+    local id, outcome = ARGV[at], ARGV[at + n]
+    if finish(way, id, bucket, outcome) and outcome ~= '' then
+      fields[k + 1], fields[k + 2], k = id, outcome, k + 2
+    end
+  end
+  if k > 0 then
+    call('HSET', bucket, unpack(fields))
+    call('PEXPIRE', bucket, ttl)
+  end
+end
+
+if last then
+  call('DEL', batch)
+  call('ZREM', l, token)
+end
+if #ended > 0 and call('EXISTS', c) == 1 then call('HDEL', c, unpack(ended)) end
+if buried > 0 then
+  local oldest = call('ZPOPMIN', x, math.max(0, call('ZCARD', x) - most_dead))
+  for k = 1, #oldest, 2 do
+    call('HDEL', xm, oldest[k])
+    call('HDEL', xe, oldest[k])
+  end
+end
+for k = hints_at + 1, ids_at, 2 do call('PUBLISH', ARGV[k], ARGV[k + 1]) end
+return refused

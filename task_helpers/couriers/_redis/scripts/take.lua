@@ -1,0 +1,97 @@
+-- take: moves up to `max` tasks into a batch that is leased to the caller.
+--
+-- Why: the caller names the batch by a token of its own before it calls, so a repeat after a lost reply
+-- gives the same batch and a fresh lease. Suspects go first, one of s2 alone or a few of s1, so that a
+-- poisonous task finds few neighbours. Then the priorities above 0, p, and those below 0, each first in
+-- first out. Ids that have left m (cancelled, or ended by a late worker) are skipped; a call pops at most
+-- 20 times, so that a queue full of those cannot hold Redis up.
+-- LPOP and ZREM come first among the writes: they free memory, so a full Redis is still drained.
+--
+-- KEYS  1 p  2 z  3 s1  4 s2  5 m  6 d  7 l  8 b:<token>  9 w  10 seq
+-- ARGV  1 token   2 max   3 lease in ms
+-- Returns { ids, envelopes, Redis' time in ms, due time of the next delayed task or -1,
+--           tokens of at most 10 batches whose lease has run out }.
+
+local p, z, s1, s2, m, d, l, batch, w, seq = unpack(KEYS)
+local token, max, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local call = redis.call
+local time = call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local ids, envelopes, pops = {}, {}, 20
+
+local function keep(candidates)
+  local found = call('HMGET', m, unpack(candidates))
+  for at, id in ipairs(candidates) do
+    if found[at] then
+      ids[#ids + 1] = id
+      envelopes[#envelopes + 1] = found[at]
+    end
+  end
+end
+
+local function fill(limit, pop)
+  while #ids < limit and pops > 0 do
+    local popped = pop(limit - #ids)
+    if not popped or #popped == 0 then return end
+    pops = pops - 1
+    keep(popped)
+  end
+end
+
+local function from_list(key)
+  return function(count) return call('LPOP', key, count) end
+end
+
+local function from_z(highest_score)
+  return function(count)
+    local popped = call('ZRANGEBYSCORE', z, '-inf', highest_score, 'LIMIT', 0, count)
+    if #popped > 0 then call('ZREM', z, unpack(popped)) end
+    return popped
+  end
+end
+
+local function promote()                      -- a delayed score is due * 256 + rank, so the rank survives
+  local due = call('ZRANGEBYSCORE', d, '-inf', now * 256 + 255, 'WITHSCORES', 'LIMIT', 0, 1000)
+  for at = 1, #due, 2 do
+    local id, rank = due[at], due[at + 1] % 256
+    call('ZREM', d, id)
+    if rank == 100 then
+      call('RPUSH', p, id)
+    else
+      call('ZADD', z, rank * 2 ^ 44 + call('INCR', seq), id)
+    end
+  end
+end
+
+local function reply()
+  local next_due = call('ZRANGE', d, 0, 0, 'WITHSCORES')[2]
+  local overdue = call('ZRANGEBYSCORE', l, '-inf', now, 'LIMIT', 0, 10)
+  return { ids, envelopes, now, next_due and math.floor(next_due / 256) or -1, overdue }
+end
+
+if call('EXISTS', batch) == 1 then            -- a repeat
+  keep(call('LRANGE', batch, 0, -1))
+  call('ZREM', l, token)
+  call('ZADD', l, now + lease, token)
+  return reply()
+end
+
+promote()
+fill(1, from_list(s2))
+if #ids == 0 then fill(math.max(1, math.floor(max / 16)), from_list(s1)) end
+if #ids == 0 then
+  fill(max, from_z(100 * 2 ^ 44 - 1))
+  fill(max, from_list(p))
+  fill(max, from_z('+inf'))
+end
+
+if #ids > 0 then
+  call('RPUSH', batch, unpack(ids))
+  call('ZADD', l, now + lease, token)
+end
+if call('EXISTS', p, z, s1, s2) > 0 then
+  call('ZADD', w, 0, '0')                     -- there is work for the next worker
+else
+  call('DEL', w)
+end
+return reply()

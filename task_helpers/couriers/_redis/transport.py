@@ -1,0 +1,35 @@
+"""All I/O of the blocking Redis couriers passes `Transport.perform`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from task_helpers.couriers._redis.commands import Send
+from task_helpers.couriers._redis.connections import SHARED_CONNECTIONS, Connector, Pool
+from task_helpers.couriers._redis.hints import Hints
+from task_helpers.effects import Effect, Listen, Sleep
+
+
+class Transport:
+    """Performs the effects of the Redis store with blocking sockets."""
+
+    def __init__(self, connector: Connector, hints: Hints) -> None:
+        self._shared = Pool(connector, SHARED_CONNECTIONS)
+        self._blocking = Pool(connector)
+        self._hints = hints
+
+    def perform(self, effect: Effect) -> Any:
+        if isinstance(effect, Send):
+            pool = self._blocking if effect.blocks else self._shared
+            return pool.exchange(effect.commands)
+        if isinstance(effect, Listen):
+            return self._hints.wait(effect.waiter, effect.seconds)
+        if isinstance(effect, Sleep):
+            return time.sleep(effect.seconds)
+        raise TypeError(f"{effect!r} is not an effect of the Redis store")
+
+    def close(self) -> None:
+        self._shared.close()
+        self._blocking.close()
+        self._hints.close()

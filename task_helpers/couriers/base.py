@@ -1,0 +1,236 @@
+"""
+The blocking couriers: what users call. What stands here is true of every backend.
+
+Every method takes `queue_name`, 1 to 100 of the characters A-Z a-z 0-9 _ . : - (otherwise
+`InvalidQueueName`). Durations are seconds or a `timedelta`. When the store behind the courier
+cannot be reached for `retry_seconds`, a method raises `CourierUnavailable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeVar, Unpack
+from uuid import UUID
+
+from task_helpers.couriers._claims import Claims
+from task_helpers.couriers._client_flows import AddOptions, ClientFlows
+from task_helpers.couriers._worker_flows import WorkerFlows
+from task_helpers.couriers.options import CourierOptions
+from task_helpers.couriers.store import QueueStats, Store
+from task_helpers.durations import Duration
+from task_helpers.effects import Flow, Perform, run
+from task_helpers.tasks import Task, TaskStatus
+
+T = TypeVar("T")
+
+
+class TaskCourier:
+    """
+    What the client and the worker side share.
+
+    - options - the `CourierOptions` in force.
+    """
+
+    def __init__(self, store: Store, perform: Perform, options: CourierOptions) -> None:
+        self.options = options
+        self._store = store
+        self._perform = perform
+
+    def _run(self, flow: Flow[T]) -> T:
+        return run(flow, self._perform)
+
+    def get_queue_stats(self, queue_name: str) -> QueueStats:
+        """How many tasks wait, are delayed, run or are dead, and which workers report."""
+        return self._run(ClientFlows(self._store, self.options).stats(queue_name))
+
+
+class ClientTaskCourier(TaskCourier):
+    """Adds tasks and gets their results. Safe to share between threads, and after a fork."""
+
+    def __init__(self, store: Store, perform: Perform, options: CourierOptions) -> None:
+        super().__init__(store, perform, options)
+        self._client = ClientFlows(store, options)
+
+    def add_task_to_queue(
+        self, queue_name: str, task_data: Any, **options: Unpack[AddOptions]
+    ) -> UUID:
+        """
+        Adds one task and returns its id.
+
+        - task_data - what `perform_tasks` gets. A registered function under the key "function" is
+          sent by its name.
+        - priority - -100 to 100, higher ones first; 0 by default.
+        - delay - not to be taken before this duration has passed.
+        - run_at - not to be taken before this aware `datetime`.
+        - expires - a duration after which nobody wants the result: a task not taken by then
+          ends with `TaskExpired`.
+
+        Raises `SerializationError` and `PayloadTooLarge` for task_data that cannot be sent,
+        `UnknownFunction` for a function that is not registered, `QueueFull` and `StoreFull` when
+        there is no room. In each case nothing was added.
+        """
+        return self._run(self._client.add(queue_name, [task_data], **options))[0]
+
+    def bulk_add_tasks_to_queue(
+        self, queue_name: str, tasks_data: Iterable[Any], **options: Unpack[AddOptions]
+    ) -> list[UUID]:
+        """As `add_task_to_queue` for many at once; their ids in the same order."""
+        return self._run(self._client.add(queue_name, tasks_data, **options))
+
+    def call(self, queue_name: str, task_data: Any, *, timeout: Duration) -> Any:
+        """
+        Adds a task, waits for its result and returns it. The timeout becomes the task's deadline:
+        a worker does not begin what nobody waits for any more.
+
+        Raises `TimeoutError`, the `PerformTaskError` that the task ended with, and what
+        `add_task_to_queue` raises.
+        """
+        return self._run(self._client.call(queue_name, task_data, timeout))
+
+    def get_task_result(
+        self, queue_name: str, task_id: UUID | str, delete_data: bool = True
+    ) -> Any:
+        """
+        The result, if the task has ended; `TaskResultDoesNotExist` if it has none now. Raises the
+        `PerformTaskError` that the task ended with.
+
+        - delete_data - False leaves the result to be read again, until it expires.
+        """
+        return self._run(self._client.get(queue_name, task_id, delete_data))
+
+    def wait_for_task_result(
+        self,
+        queue_name: str,
+        task_id: UUID | str,
+        delete_data: bool = True,
+        timeout: Duration | None = None,
+    ) -> Any:
+        """
+        Waits for the result and returns it.
+
+        - timeout - how long; None waits until the task has an end, 0 does not wait.
+
+        Raises `TimeoutError` when the time is up, the `PerformTaskError` that the task ended with,
+        and `TaskLost` (one of these) as soon as it is clear that no result will come.
+        """
+        return self.bulk_wait_for_task_results(queue_name, [task_id], delete_data, timeout)[0]
+
+    def bulk_wait_for_task_results(
+        self,
+        queue_name: str,
+        task_ids: Iterable[UUID | str],
+        delete_data: bool = True,
+        timeout: Duration | None = None,
+        return_exceptions: bool = False,
+    ) -> list[Any]:
+        """
+        Waits for all of the results and returns them in the order of the ids.
+
+        - return_exceptions - True puts the `PerformTaskError` of a failed task in the place of its
+          result; False raises the first one, when all tasks have ended.
+        """
+        results = self._run(self._client.wait(queue_name, task_ids, delete_data, timeout))
+        if not return_exceptions:
+            _raise_first(results)
+        return results
+
+    def check_for_done(self, queue_name: str, task_id: UUID | str) -> bool:
+        """Whether the task has a result that can be read now."""
+        return self._run(self._client.done(queue_name, task_id))
+
+    def get_task_status(self, queue_name: str, task_id: UUID | str) -> TaskStatus:
+        """Where the task is."""
+        return self._run(self._client.status(queue_name, task_id))
+
+    def cancel_task(self, queue_name: str, task_id: UUID | str) -> bool:
+        """
+        Ends a task that no worker has taken: it never runs, and whoever waits for it gets
+        `TaskCancelled`. False when it runs, has ended or is not known.
+        """
+        return self._run(self._client.cancel(queue_name, task_id))
+
+
+class WorkerTaskCourier(TaskCourier):
+    """
+    Takes tasks and returns their results.
+
+    What it takes is leased to it for `options.lease` seconds. A `BaseWorker` renews the lease;
+    whoever uses the courier by hand returns the results within it, or calls `renew_leases`.
+    Otherwise another worker gets the tasks too, and the first result counts.
+    """
+
+    def __init__(self, store: Store, perform: Perform, options: CourierOptions) -> None:
+        super().__init__(store, perform, options)
+        self._worker = WorkerFlows(store, options, Claims())
+
+    def get_task(self, queue_name: str) -> Task:
+        """Takes one task: (task_id, task_data). `TaskDoesNotExist` when there is none now."""
+        return self._run(self._worker.get(queue_name))
+
+    def get_tasks(self, queue_name: str, max_count: int = 100) -> list[Task]:
+        """Takes up to max_count tasks: [(task_id, task_data), ...]; [] when there are none now."""
+        return self._run(self._worker.take(queue_name, max_count))
+
+    def wait_for_task(self, queue_name: str, timeout: Duration | None = None) -> Task:
+        """Waits for a task and takes it. None waits for ever; `TimeoutError` when time is up."""
+        return self.bulk_wait_for_tasks(queue_name, 1, timeout)[0]
+
+    def bulk_wait_for_tasks(
+        self,
+        queue_name: str,
+        max_count: int,
+        timeout: Duration | None = None,
+        linger: Duration = 0,
+    ) -> list[Task]:
+        """
+        Waits for tasks and takes up to max_count of them, at most 1,000.
+
+        - timeout - how long to wait for a first task; None waits for ever.
+        - linger - how long to let the batch fill when fewer than max_count wait.
+
+        Raises `TimeoutError` when no task came in time.
+        """
+        return self._run(self._worker.wait(queue_name, max_count, timeout, linger))
+
+    def return_task_result(self, queue_name: str, task_id: UUID, task_result: Any) -> None:
+        """Stores the result and acknowledges the task, see `bulk_return_task_results`."""
+        self.bulk_return_task_results(queue_name, [(task_id, task_result)])
+
+    def bulk_return_task_results(self, queue_name: str, tasks: Iterable[Task]) -> None:
+        """
+        Stores the results of [(task_id, task_result), ...] and acknowledges the tasks in one step.
+
+        An `Exception` as result fails its task, and so does a result that cannot be encoded or is
+        larger than `max_result`: whoever waits gets `PerformTaskError`. If a task has an end
+        already, that one stays.
+        """
+        self._run(self._worker.give(queue_name, tasks))
+
+    def acknowledge_tasks(self, queue_name: str, task_ids: Iterable[UUID]) -> None:
+        """Ends tasks whose results nobody wants: nothing is stored."""
+        self._run(self._worker.acknowledge(queue_name, task_ids))
+
+    def renew_leases(self, queue_name: str, worker_name: str) -> None:
+        """
+        Extends the leases of all tasks that this courier holds by `options.lease`, and reports
+        that the worker of this name lives. Call it well before a lease runs out.
+        """
+        self._run(self._worker.renew(queue_name, worker_name))
+
+    def release_tasks(self, queue_name: str) -> None:
+        """Gives all tasks that this courier holds back to the queue, for others to take at once."""
+        self._run(self._worker.release(queue_name))
+
+    def say_farewell(self, queue_name: str, worker_name: str) -> None:
+        """Reports that the worker of this name has stopped."""
+        self._run(self._worker.farewell(queue_name, worker_name))
+
+
+class ClientWorkerTaskCourier(ClientTaskCourier, WorkerTaskCourier):
+    """Both sides."""
+
+
+def _raise_first(results: list[Any]) -> None:
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result

@@ -1,0 +1,63 @@
+"""The settings that all couriers share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+from task_helpers.durations import Duration, seconds
+from task_helpers.serializers import Serializer, serializer_named
+
+
+@dataclass(frozen=True, kw_only=True)
+class CourierOptions:
+    """
+    - serializer - "msgpack", "json" or a `Serializer`.
+    - lease - seconds that a batch stays its worker's without being renewed.
+    - result_ttl - seconds that a result is kept for whoever asks.
+    - max_payload - largest encoded task, bytes.
+    - max_result - largest encoded result, bytes.
+    - max_queue_length - most unfinished tasks in a queue; None: any number.
+    - max_dead_letters - most dead letters kept per queue, the oldest make room.
+    - retry_seconds - how long an unreachable store is tried again before an operation fails.
+    """
+
+    serializer: str | Serializer = "msgpack"
+    lease: Duration = 30
+    result_ttl: Duration = 600
+    max_payload: int = 1_000_000
+    max_result: int = 8_000_000
+    max_queue_length: int | None = None
+    max_dead_letters: int = 1_000
+    retry_seconds: Duration = 10
+
+    codec: Serializer = field(init=False, repr=False)
+    lease_ms: int = field(init=False, repr=False)
+    result_ttl_ms: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("max_payload", "max_result", "max_queue_length", "max_dead_letters"):
+            _require_positive(name, getattr(self, name))
+        derived = {
+            "codec": serializer_named(self.serializer),
+            "lease_ms": _positive_ms(self.lease, "lease"),
+            "result_ttl_ms": _positive_ms(self.result_ttl, "result_ttl"),
+        }
+        seconds(self.retry_seconds, "retry_seconds")
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def names(cls) -> frozenset[str]:
+        """The keywords that couriers take besides those of their store."""
+        return frozenset(f.name for f in fields(cls) if f.init)
+
+
+def _require_positive(name: str, value: int | None) -> None:
+    if value is not None and (not isinstance(value, int) or value < 1):
+        raise ValueError(f"{name} must be a whole number above 0, not {value!r}")
+
+
+def _positive_ms(value: Duration, name: str) -> int:
+    if (number := round(seconds(value, name) * 1000)) < 1:
+        raise ValueError(f"{name} must be above 0, not {value!r}")
+    return number

@@ -1,0 +1,168 @@
+"""
+Store: what a courier needs of the engine behind it, as plural verbs on opaque bytes.
+
+A new backend is one implementation of this. Every verb is a flow (see `effects`): one atomic
+script or one transaction each, and safe to repeat when its reply was lost. Ids and tokens are
+16 bytes, envelopes and outcomes any bytes, times in ms on the store's clock.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, Protocol
+
+from task_helpers.effects import Flow, Waiter
+from task_helpers.tasks import TaskStatus
+
+
+class Way(enum.StrEnum):
+    """
+    How a worker ends a task.
+
+    - DONE - a success; accepted while the task is unfinished, whoever ran it: the first one wins.
+    - FAILED - an error; accepted only under the lease of its batch.
+    - DEAD - as FAILED, and the task is kept among the dead letters.
+    """
+
+    DONE = "done"
+    FAILED = "failed"
+    DEAD = "dead"
+
+
+class End(NamedTuple):
+    """One task's end. An empty outcome is not stored; the channel gets the hint."""
+
+    way: Way
+    task_id: bytes
+    outcome: bytes
+    channel: bytes
+
+
+class Taken(NamedTuple):
+    """
+    - tasks - (id, envelope) of the batch.
+    - now - the store's clock.
+    - next_due - when the next delayed task is due; None when there is none.
+    - overdue - tokens of batches whose lease has run out.
+    """
+
+    tasks: list[tuple[bytes, bytes]]
+    now: int
+    next_due: int | None
+    overdue: list[bytes]
+
+
+class Look(NamedTuple):
+    """What is known of an awaited task: its outcome, or whether it is still unfinished."""
+
+    outcome: bytes | None
+    unfinished: bool
+
+
+class QueueStats(NamedTuple):
+    """
+    The numbers of a queue at one moment.
+
+    - waiting, delayed, running, dead - tasks in each state; suspects count as waiting.
+    - oldest_made_at - when the task next in line was made, ms since 1970; None: nothing waits.
+    - workers - names of the workers that reported within the last minute.
+    """
+
+    waiting: int
+    delayed: int
+    running: int
+    dead: int
+    oldest_made_at: int | None
+    workers: list[str]
+
+
+class Store(Protocol):
+    """The verbs."""
+
+    @property
+    def channel(self) -> bytes:
+        """Eight bytes that name where this process listens for hints; new after a fork."""
+
+    def now(self) -> Flow[int]:
+        """The store's clock: deadlines are compared on it, whatever the clients' clocks say."""
+
+    def add(
+        self,
+        queue: str,
+        tasks: Sequence[tuple[bytes, bytes]],
+        *,
+        priority: int = 0,
+        delay: int = 0,
+        due: int = 0,
+    ) -> Flow[None]:
+        """
+        Queues (id, envelope) pairs. An id that is there already adds nothing.
+
+        - delay - ms from now before which no task is taken; due - the same as a point in time.
+
+        Raises QueueFull when the queue would exceed its bound and StoreFull when the store has
+        no memory; in both cases nothing was added.
+        """
+
+    def take(
+        self, queue: str, token: bytes, max_count: int, lease: int, wait: float = 0
+    ) -> Flow[Taken]:
+        """
+        Moves up to max_count tasks into a batch named by the caller's token, leased for so many
+        ms; waits up to `wait` seconds for a first task. The same token gives the same batch, and
+        a fresh lease.
+        """
+
+    def waiting(self, queue: str, wait: float = 0) -> Flow[int]:
+        """About how many tasks could be taken; waits up to `wait` seconds for a first one."""
+
+    def renew(
+        self, queue: str, worker: str, tokens: Sequence[bytes], lease: int
+    ) -> Flow[set[bytes]]:
+        """Extends the leases of a worker, which also says that it lives. Returns tokens lost."""
+
+    def farewell(self, queue: str, worker: str) -> Flow[None]:
+        """The worker has stopped in good order and is no longer counted."""
+
+    def finish(
+        self, queue: str, token: bytes, ends: Sequence[End], *, last: bool
+    ) -> Flow[set[bytes]]:
+        """
+        Stores outcomes, acknowledges the tasks and sends the hints in one step. `last` closes the
+        batch: give it only when every task of the batch has an end. Returns the ids refused.
+        """
+
+    def release(self, queue: str, token: bytes) -> Flow[None]:
+        """Gives a batch back, to the head of the queue; nobody is blamed."""
+
+    def reclaim(self, queue: str, token: bytes, lease: int) -> Flow[tuple[bytes, bytes] | None]:
+        """
+        Dissolves a batch whose lease has run out; its tasks become suspects. Returns the (id,
+        envelope) of a task convicted of killing workers: the caller now holds its batch under a
+        fresh lease and has to finish it as DEAD.
+        """
+
+    def cancel(self, queue: str, task_id: bytes, outcome: bytes) -> Flow[bool]:
+        """Ends a task that no worker has taken yet. False: it runs, has ended, or never was."""
+
+    def outcomes(self, queue: str, ids: Sequence[bytes]) -> Flow[list[bytes | None]]:
+        """What is stored for each id, in their order."""
+
+    def look(self, queue: str, ids: Sequence[bytes]) -> Flow[list[Look]]:
+        """As `outcomes`, and whether those without one are still unfinished, at one moment."""
+
+    def forget(self, queue: str, ids: Sequence[bytes]) -> Flow[None]:
+        """Deletes outcomes that were read."""
+
+    def status(self, queue: str, task_id: bytes) -> Flow[TaskStatus]:
+        """Where a task is."""
+
+    def stats(self, queue: str) -> Flow[QueueStats]:
+        """The numbers of a queue, at a cost that does not grow with its length."""
+
+    def register(self, ids: Collection[bytes]) -> Waiter:
+        """Announces that hints on these ids are wanted; no I/O."""
+
+    def unregister(self, waiter: Waiter) -> None:
+        """Ends what `register` began; no I/O."""

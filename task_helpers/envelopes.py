@@ -1,0 +1,58 @@
+"""
+What is stored of a task: a fixed header, then the payload as its serializer wrote it.
+
+    version  flags  codec  priority  attempt  deadline  channel   payload
+       1       1      1       1         2        8         8       the rest      bytes
+
+Only workers open envelopes; the scripts inside the store never do.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from task_helpers.exceptions import DeserializationError
+
+VERSION = 1
+NO_CHANNEL = bytes(8)
+NO_DEADLINE = 0
+
+_LAYOUT = struct.Struct(">BBBbHQ8s")
+
+
+class Header(NamedTuple):
+    """
+    - codec - which serializer wrote the payload.
+    - priority - -100 to 100.
+    - attempt - how many times the task was executed before.
+    - deadline - ms on the store's clock after which nobody wants the result; 0: none.
+    - channel - where the client listens for results; eight zero bytes: nowhere.
+    """
+
+    codec: int
+    priority: int = 0
+    attempt: int = 0
+    deadline: int = NO_DEADLINE
+    channel: bytes = NO_CHANNEL
+
+    def pack(self) -> bytes:
+        """The same for all tasks of a bulk add, so made once for all of them."""
+        codec, priority, attempt, deadline, channel = self
+        return _LAYOUT.pack(VERSION, 0, codec, priority, attempt, deadline, channel)
+
+    def expired(self, now_ms: int) -> bool:
+        return self.deadline != NO_DEADLINE and self.deadline <= now_ms
+
+
+def open_envelope(envelope: bytes) -> tuple[Header, bytes]:
+    """Header and payload; `DeserializationError` when the bytes are not an envelope of ours."""
+    if len(envelope) < _LAYOUT.size:
+        raise DeserializationError(f"a task of {len(envelope)} bytes is shorter than its header")
+    version, _, codec, priority, attempt, deadline, channel = _LAYOUT.unpack_from(envelope)
+    if version != VERSION:
+        raise DeserializationError(
+            f"the task was written in format {version} and this version reads format {VERSION}: "
+            "run the same version of task_helpers on both sides"
+        )
+    return Header(codec, priority, attempt, deadline, channel), envelope[_LAYOUT.size :]

@@ -1,0 +1,100 @@
+"""
+How a task ended, as bytes: what a worker stores and a waiter reads.
+
+    kind   codec   body
+      1      1     the result as its serializer wrote it, or a msgpack map that describes the error
+
+An error crosses as text. The named ends of `task_helpers.exceptions` are numbered here; the
+worker's own exception types are never imported or rebuilt at the waiter.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+from uuid import UUID
+
+from task_helpers import exceptions
+from task_helpers.exceptions import DeserializationError, PerformTaskError
+from task_helpers.serializers import MsgpackSerializer, Serializer, serializer_of
+
+SUCCESS = 0
+NOT_STORED = b""
+"""The outcome of a task whose result nobody wants."""
+
+MAX_TEXT = 20_000
+"""Longest message and longest traceback that are stored, in characters."""
+
+_KINDS: dict[int, type[PerformTaskError]] = {
+    1: exceptions.PerformTaskError,
+    2: exceptions.TaskNotReturned,
+    3: exceptions.WorkerLost,
+    4: exceptions.TaskExpired,
+    5: exceptions.TaskCancelled,
+    6: exceptions.TimeLimitExceeded,
+    7: exceptions.TaskLost,
+}
+_NUMBERS: dict[type[BaseException], int] = {error: kind for kind, error in _KINDS.items()}
+_ERRORS = MsgpackSerializer()
+
+
+def encode_success(result: Any, serializer: Serializer) -> bytes:
+    """Raises `SerializationError` when the result cannot be encoded."""
+    return bytes((SUCCESS, serializer.codec)) + serializer.dumps(result)
+
+
+def encode_failure(error: BaseException, attempts: int = 1) -> bytes:
+    """Any exception: a named end stays what it is, all others become `PerformTaskError`."""
+    kind = _NUMBERS.get(type(error), 1)
+    described = _describe(error)
+    fields = {key: text[:MAX_TEXT] for key, text in described.items()}
+    return bytes((kind, _ERRORS.codec)) + _ERRORS.dumps({**fields, "attempts": attempts})
+
+
+def _describe(error: BaseException) -> dict[str, str]:
+    if isinstance(error, PerformTaskError):
+        return {
+            "type": error.exception_type,
+            "message": error.message,
+            "traceback": error.remote_traceback,
+        }
+    return {
+        "type": type(error).__qualname__,
+        "message": _text_of(error),
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+
+
+def _text_of(error: BaseException) -> str:
+    """An exception whose own __str__ fails must still be reported."""
+    try:
+        return str(error)
+    except Exception as problem:
+        return f"(its text cannot be read: {type(problem).__name__})"
+
+
+def kind_of(outcome: bytes) -> type[PerformTaskError] | None:
+    """The named end of a stored outcome; None for a success."""
+    return _KINDS.get(outcome[0], PerformTaskError) if outcome[0] != SUCCESS else None
+
+
+def decode(outcome: bytes, task_id: UUID) -> Any:
+    """The result; raises the `PerformTaskError` that the task ended with."""
+    if len(outcome) < 2:
+        raise DeserializationError(f"the result of task {task_id} is damaged")
+    body = serializer_of(outcome[1]).loads(outcome[2:])
+    if outcome[0] == SUCCESS:
+        return body
+    raise _rebuilt(_KINDS.get(outcome[0], PerformTaskError), body, task_id)
+
+
+def _rebuilt(kind: type[PerformTaskError], body: Any, task_id: UUID) -> PerformTaskError:
+    if not isinstance(body, dict):
+        raise DeserializationError(f"the error of task {task_id} is damaged")
+    return kind(
+        str(body.get("message", "")),
+        task_id=task_id,
+        exception_type=str(body.get("type", "")),
+        remote_traceback=str(body.get("traceback", "")),
+        attempts=int(body.get("attempts", 1)),
+    )

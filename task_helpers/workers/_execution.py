@@ -1,0 +1,67 @@
+"""From what `perform_tasks` returned or raised to one result per task. Pure: no I/O, no courier."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from task_helpers.exceptions import TaskNotReturned
+from task_helpers.tasks import Task
+
+logger = logging.getLogger("task_helpers.workers")
+
+
+def perform_batch(
+    perform_tasks: Callable[[list[Task]], Any], tasks: list[Task], needs_results: bool
+) -> list[Task]:
+    """
+    Runs a batch and returns exactly one (task_id, result or exception) per task, in order.
+
+    An exception fails every task of the batch, also `SystemExit`, which must not end a worker
+    that others wait for. `KeyboardInterrupt` passes: somebody wants the worker to stop.
+    """
+    task_ids = [task_id for task_id, _ in tasks]  # before user code can change the list
+    try:
+        returned = perform_tasks(tasks)
+        results = {} if returned is None and not needs_results else _pairs(returned, task_ids)
+    except (Exception, SystemExit) as error:
+        logger.exception("A batch of %d tasks failed.", len(task_ids))
+        return [(task_id, _as_exception(error)) for task_id in task_ids]
+    missing = None if not needs_results else _not_returned(returned)
+    return [(task_id, results.get(task_id, missing)) for task_id in task_ids]
+
+
+def _pairs(returned: Any, task_ids: Sequence[UUID]) -> dict[UUID, Any]:
+    """The usable ones among the returned pairs; the first result of a task counts."""
+    expected, results = set(task_ids), dict[UUID, Any]()
+    for item in () if returned is None else returned:
+        task_id, result = _pair(item)
+        if task_id not in expected:
+            logger.error("perform_tasks returned %.200r, which is no task of its batch.", item)
+        elif task_id in results:
+            logger.error("perform_tasks returned task %s twice: the first result counts.", task_id)
+        else:
+            results[task_id] = result
+    return results
+
+
+def _pair(item: Any) -> tuple[Any, Any]:
+    if isinstance(item, (tuple, list)) and len(item) == 2 and isinstance(item[0], UUID):
+        return item[0], item[1]
+    return None, None
+
+
+def _not_returned(returned: Any) -> TaskNotReturned:
+    if returned is None:
+        return TaskNotReturned("perform_tasks returned None: return [(task_id, task_result), ...]")
+    return TaskNotReturned("perform_tasks returned no result for this task")
+
+
+def _as_exception(error: BaseException) -> Exception:
+    """`SystemExit` crosses as the error of a task like any other."""
+    if isinstance(error, Exception):
+        return error
+    wrapped = RuntimeError(f"the task called sys.exit({error.args[0] if error.args else ''})")
+    return wrapped.with_traceback(error.__traceback__)

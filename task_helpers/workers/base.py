@@ -1,0 +1,200 @@
+"""The worker that performs many tasks in one go."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import socket
+import threading
+import time
+from typing import Any
+
+from task_helpers.couriers.base import WorkerTaskCourier
+from task_helpers.couriers.queues import valid_queue_name
+from task_helpers.durations import Duration
+from task_helpers.exceptions import CourierUnavailable
+from task_helpers.tasks import Task
+from task_helpers.workers._execution import perform_batch
+from task_helpers.workers._leases import LeaseKeeper
+
+logger = logging.getLogger("task_helpers.workers")
+
+IDLE_WAIT = 0.5
+"""Seconds in which an idle worker notices that it is to stop."""
+
+OUTAGE_PAUSE = 1.0
+
+
+class BaseWorker:
+    """
+    Takes up to `max_tasks_per_iteration` tasks, performs them together, returns each its result.
+
+    Override `perform_tasks` (or `perform_single_task`). The class fields may also be given to the
+    constructor, by keyword:
+
+    - queue_name - the queue it works on.
+    - max_tasks_per_iteration - most tasks of one batch.
+    - linger - how long (seconds or timedelta) a batch may fill when fewer than that wait.
+    - needs_result_returning - False: results are not stored, nobody waits for them.
+    - max_tasks - stop after so many tasks; None: go on.
+    - burst - True: stop when the queue is empty.
+    """
+
+    queue_name: str = ""
+    max_tasks_per_iteration: int = 100
+    linger: Duration = 0
+    needs_result_returning: bool = True
+    max_tasks: int | None = None
+    burst: bool = False
+
+    def __init__(self, task_courier: WorkerTaskCourier, **fields: Any) -> None:
+        for name, value in fields.items():
+            if callable(getattr(type(self), name, None)):
+                raise TypeError(f"{name} is a method of {type(self).__name__}: override it instead")
+            setattr(self, name, value)
+        self.task_courier = task_courier
+        self.tasks_performed = 0
+        self._stopping = threading.Event()
+
+    # --- To be overridden
+
+    def setup(self) -> None:
+        """Called once before the first iteration."""
+
+    def destroy(self) -> None:
+        """Called once after the last iteration, however it ended."""
+
+    def perform_tasks(self, tasks: list[Task]) -> Any:
+        """
+        Performs a batch [(task_id, task_data), ...] and returns [(task_id, task_result), ...].
+
+        The order does not matter. An `Exception` as result fails that task alone; a raised one
+        fails the batch. By default calls `perform_single_task` for each task.
+        """
+        return [(task[0], self._result_or_error(task)) for task in tasks]
+
+    def perform_single_task(self, task: Task) -> Any:
+        """Performs one task (task_id, task_data) and returns its result."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must override perform_tasks or perform_single_task"
+        )
+
+    def wait_for_tasks(self) -> list[Task]:
+        """Waits for tasks and takes them. [] when the worker is to stop, or `burst` and no task."""
+        count = self._next_count()
+        while not self._stopping.is_set():
+            try:
+                return self.task_courier.bulk_wait_for_tasks(
+                    self.queue_name, count, 0 if self.burst else IDLE_WAIT, self.linger
+                )
+            except TimeoutError:
+                if self.burst:
+                    break
+        return []
+
+    def return_task_results(self, tasks: list[Task]) -> None:
+        """Returns [(task_id, task_result), ...] to the clients and acknowledges the tasks."""
+        if self.needs_result_returning:
+            self.task_courier.bulk_return_task_results(self.queue_name, tasks)
+        else:
+            self._acknowledge(tasks)
+
+    # --- Running
+
+    def perform(self, total_iterations: int | None = None) -> None:
+        """
+        Works until it has done so many iterations (None: any number), `stop` was called, or
+        `burst` or `max_tasks` end it. One iteration takes, performs and returns one batch.
+
+        Raises `CourierUnavailable` when the store cannot be reached at the start; later on it
+        waits until the store is back. Whatever ends it, tasks that it holds are given back.
+        """
+        self._check()
+        self.setup()
+        try:
+            self._work(total_iterations)
+        finally:
+            self.destroy()
+
+    def stop(self) -> None:
+        """Ends `perform` after the batch at hand. Safe to call from signal handlers and threads."""
+        self._stopping.set()
+
+    def perform_iteration(self) -> bool:
+        """One iteration. False when there was nothing to do any more."""
+        tasks = self.wait_for_tasks()
+        if not tasks:
+            return False
+        task_count = len(tasks)
+        results = perform_batch(self.perform_tasks, tasks, self.needs_result_returning)
+        self._return(results)
+        self.tasks_performed += task_count
+        return True
+
+    # --- The parts of these
+
+    def _check(self) -> None:
+        valid_queue_name(self.queue_name)
+        if not 1 <= self.max_tasks_per_iteration <= 1000:
+            count = self.max_tasks_per_iteration
+            raise ValueError(f"max_tasks_per_iteration must be from 1 to 1000, not {count}")
+
+    def _work(self, total_iterations: int | None) -> None:
+        name = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
+        self.task_courier.renew_leases(self.queue_name, name)  # raises when the store is away
+        leases = LeaseKeeper(self.task_courier, self.queue_name, name)
+        leases.start()
+        try:
+            self._iterate(total_iterations)
+        finally:
+            leases.stop()
+            self.task_courier.release_tasks(self.queue_name)
+            self.task_courier.say_farewell(self.queue_name, name)
+
+    def _iterate(self, total_iterations: int | None) -> None:
+        iterations = itertools.count() if total_iterations is None else range(total_iterations)
+        for _ in iterations:
+            if self._next_count() < 1 or not self._perform_through_outages():
+                break
+
+    def _perform_through_outages(self) -> bool:
+        while True:
+            try:
+                return self.perform_iteration()
+            except CourierUnavailable as error:
+                logger.warning("Waiting for the store to come back: %s", error)
+                if self._stopping.wait(OUTAGE_PAUSE):
+                    return False
+
+    def _return(self, results: list[Task]) -> None:
+        """Results are worth more than a batch performed twice: tried again for one lease."""
+        until = time.monotonic() + self.task_courier.options.lease_ms / 1000
+        while True:
+            try:
+                return self.return_task_results(results)
+            except CourierUnavailable as error:
+                if time.monotonic() > until:
+                    raise
+                logger.warning("%d results wait for the store: %s", len(results), error)
+
+    def _acknowledge(self, tasks: list[Task]) -> None:
+        failed = [task for task in tasks if isinstance(task[1], Exception)]
+        done = [task_id for task_id, result in tasks if not isinstance(result, Exception)]
+        self.task_courier.acknowledge_tasks(self.queue_name, done)
+        self.task_courier.bulk_return_task_results(self.queue_name, failed)
+
+    def _next_count(self) -> int:
+        """How many tasks the next batch may have."""
+        if self._stopping.is_set():
+            return 0
+        if self.max_tasks is None:
+            return self.max_tasks_per_iteration
+        return min(self.max_tasks_per_iteration, self.max_tasks - self.tasks_performed)
+
+    def _result_or_error(self, task: Task) -> Any:
+        try:
+            return self.perform_single_task(task)
+        except (Exception, SystemExit) as error:
+            logger.exception("Task %s failed.", task[0])
+            return error if isinstance(error, Exception) else RuntimeError(f"sys.exit: {error}")

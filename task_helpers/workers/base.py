@@ -13,7 +13,7 @@ from typing import Any
 from task_helpers.couriers.base import WorkerTaskCourier
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.durations import Duration
-from task_helpers.exceptions import CourierUnavailable
+from task_helpers.exceptions import CourierError, CourierUnavailable
 from task_helpers.tasks import Task
 from task_helpers.workers._execution import perform_batch
 from task_helpers.workers._leases import LeaseKeeper
@@ -122,14 +122,13 @@ class BaseWorker:
         self._stopping.set()
 
     def perform_iteration(self) -> bool:
-        """One iteration. False when there was nothing to do any more."""
+        """One iteration. False when the worker is to end: stopped, or in a burst and no task."""
         tasks = self.wait_for_tasks()
         if not tasks:
-            return False
-        task_count = len(tasks)
+            return not (self.burst or self._stopping.is_set())
         results = perform_batch(self.perform_tasks, tasks, self.needs_result_returning)
         self._return(results)
-        self.tasks_performed += task_count
+        self.tasks_performed += len(results)
         return True
 
     # --- The parts of these
@@ -149,8 +148,15 @@ class BaseWorker:
             self._iterate(total_iterations)
         finally:
             leases.stop()
+            self._give_back(name)
+
+    def _give_back(self, name: str) -> None:
+        """When the store cannot be told, the lease runs out and others get the tasks."""
+        try:
             self.task_courier.release_tasks(self.queue_name)
             self.task_courier.say_farewell(self.queue_name, name)
+        except CourierError as error:
+            logger.warning("The store was not told that the worker stopped: %s", error)
 
     def _iterate(self, total_iterations: int | None) -> None:
         iterations = itertools.count() if total_iterations is None else range(total_iterations)

@@ -24,6 +24,7 @@ CHUNK_TASKS = 1_000
 CHUNK_BYTES = 8_000_000
 """Most of one script call: Lua's unpack breaks near 8,000 values, and others wait meanwhile."""
 
+ANY_LENGTH = -1
 CONVICTING_CRASHES = 3
 WORKER_FORGOTTEN_MS = 60_000
 CLOCK_CACHE_SECONDS = 60
@@ -71,7 +72,7 @@ class RedisStore:
         for chunk in _chunks(tasks, lambda task: len(task[1])):
             left -= len(chunk)
             task_ids = [task_id for task_id, _ in chunk]
-            room = 0 if limit is None else max(limit - left, -1)
+            room = ANY_LENGTH if limit is None else max(0, limit - left)
             arguments: list[Argument] = [room, 100 - priority, delay, due, len(chunk), *task_ids]
             arguments.extend(envelope for _, envelope in chunk)
             first = [keys.tasks, keys.pending, keys.ranked, keys.delayed, keys.wake, keys.sequence]

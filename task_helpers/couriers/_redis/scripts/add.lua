@@ -5,7 +5,7 @@
 -- HSET comes first among the writes: Redis refuses it when it is full, before anything was changed.
 --
 -- KEYS  1 m  2 p  3 z  4 d  5 w  6 seq   on a repeat: 7.. the result bucket of each id
--- ARGV  1 most unfinished tasks, 0: any number   2 rank   3 delay in ms   4 due time in ms, 0: none
+-- ARGV  1 most unfinished tasks, -1: any number   2 rank   3 delay in ms   4 due time in ms, 0: none
 --       5 n   then n ids, then n envelopes
 -- Returns how many were new; error QUEUEFULL.
 
@@ -31,7 +31,7 @@ for at = 1, n do
   end
 end
 if #ids == 0 then return 0 end
-if limit > 0 and call('HLEN', m) + #ids > limit then
+if limit >= 0 and call('HLEN', m) + #ids > limit then
   return redis.error_reply('QUEUEFULL the queue has no room')
 end
 

@@ -34,9 +34,10 @@ class Floor(IntEnum):
     PUBLIC = 8  # what `from task_helpers import ...` offers; nothing inside imports it
 
     SETTINGS = 10
-    ALIASES = 11  # settings -> couriers and workers
-    SITE = 12  # checks, admin, views
-    ENTRY = 13  # the app's configuration and the commands
+    MAKING = 11  # settings -> one courier
+    ALIASES = 12  # the couriers and workers of a project
+    SITE = 13  # checks, admin, views
+    ENTRY = 14  # the app's configuration and the commands
 
 
 # A name is that module alone, "folder.*" everything in the folder that has no entry of its own.
@@ -73,10 +74,10 @@ FLOORS: dict[str, Floor] = {
     "django_task_helpers.conf": Floor.SETTINGS,
     "django_task_helpers.models": Floor.SETTINGS,
     "django_task_helpers.migrations.*": Floor.SETTINGS,
-    "django_task_helpers.couriers.*": Floor.ALIASES,
+    "django_task_helpers.couriers.*": Floor.MAKING,
     "django_task_helpers.couriers": Floor.ALIASES,
     "django_task_helpers.workers": Floor.ALIASES,
-    "django_task_helpers": Floor.ALIASES,
+    "django_task_helpers": Floor.SITE,
     "django_task_helpers.checks": Floor.SITE,
     "django_task_helpers.admin": Floor.SITE,
     "django_task_helpers.admin.*": Floor.SITE,
@@ -101,7 +102,11 @@ PEERS = {
 
 # Everything but the concrete couriers is free of Redis, everything but one package free of Django.
 ONLY_IN: dict[str, tuple[str, ...]] = {
-    "redis": ("task_helpers.couriers.redis", "task_helpers.couriers._redis.*"),
+    "redis": (
+        "task_helpers.couriers.redis",
+        "task_helpers.couriers._redis.*",
+        "django_task_helpers.couriers.building",
+    ),
     "django_redis": ("django_task_helpers.*",),
     "django": ("django_task_helpers", "django_task_helpers.*"),
 }

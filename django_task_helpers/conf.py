@@ -1,0 +1,206 @@
+"""
+The setting `TASK_HELPERS`, typed. Read on first use and again after `override_settings`.
+
+What is wrong in it is a `SettingError` that says where: raised when the setting is used, reported
+by `manage.py check` all at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+from task_helpers.couriers.queues import valid_queue_name
+from task_helpers.exceptions import InvalidQueueName
+
+SETTING = "TASK_HELPERS"
+DEFAULT_ALIAS = "default"
+
+_EXAMPLE = (
+    'add TASK_HELPERS = {"COURIERS": {"default": {"BACKEND": '
+    '"task_helpers.couriers.redis.RedisClientWorkerTaskCourier", '
+    '"LOCATION": "redis://127.0.0.1:6379/0"}}} to the settings'
+)
+
+
+class SettingError(ImproperlyConfigured):
+    """
+    One thing that is wrong in `TASK_HELPERS`.
+
+    - problem - where and what, one line.
+    - remedy - what to do about it.
+    - id - of the system check that reports it, as in "task_helpers.E001".
+    """
+
+    def __init__(self, id: str, where: str, what: str, remedy: str) -> None:
+        self.problem = f"{where}: {what}"
+        self.remedy = remedy
+        self.id = f"task_helpers.{id}"
+        super().__init__(f"{self.problem}: {remedy}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CourierSettings:
+    """
+    - backend - dotted path of a courier class.
+    - cache - alias of a django-redis cache whose connection settings are used, or
+    - location - URL of a Redis; both None for a backend that needs neither.
+    - options - keywords for the constructor.
+    """
+
+    alias: str
+    backend: str
+    cache: str | None = None
+    location: str | None = None
+    options: Mapping[str, Any]
+
+    def where(self, key: str) -> str:
+        return place("COURIERS", self.alias, key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueSettings:
+    """
+    - worker - dotted path of a worker class; None: the one found in an app's `workers.py`, else
+      `ClassicWorker`.
+    - courier - alias of the courier that brings its tasks.
+    - options - class fields of the worker.
+    """
+
+    name: str
+    worker: str | None = None
+    courier: str = DEFAULT_ALIAS
+    options: Mapping[str, Any]
+
+    def where(self, key: str) -> str:
+        return place("QUEUES", self.name, key)
+
+
+@dataclass(frozen=True)
+class TaskHelpersSettings:
+    couriers: Mapping[str, CourierSettings]
+    queues: Mapping[str, QueueSettings]
+
+    def queue(self, name: str) -> QueueSettings:
+        """The settings of a queue, the defaults for one without an entry."""
+        return self.queues.get(name) or QueueSettings(name=name, options={})
+
+
+def get_settings() -> TaskHelpersSettings:
+    """The settings; raises the first `SettingError` found in them."""
+    settings, errors = read_settings()
+    for error in errors:
+        raise error
+    return settings
+
+
+@cache
+def read_settings() -> tuple[TaskHelpersSettings, tuple[SettingError, ...]]:
+    """What can be used of the settings, and everything that is wrong in their shape."""
+    if (value := getattr(django_settings, SETTING, None)) is None:
+        missing = SettingError("E001", SETTING, "is not set", _EXAMPLE)
+        return TaskHelpersSettings({}, {}), (missing,)
+    reader = _Reader()
+    return reader.read(value), tuple(reader.errors)
+
+
+def is_set() -> bool:
+    return getattr(django_settings, SETTING, None) is not None
+
+
+def place(*keys: str) -> str:
+    """How a place in the setting is written in messages: TASK_HELPERS["QUEUES"]["mail"]."""
+    return SETTING + "".join(f'["{key}"]' for key in keys)
+
+
+def known(names: Iterable[str], wanted: object = "") -> str:
+    """The names to choose from, for messages; a near match to what was wanted comes first."""
+    names = sorted(names)
+    near = difflib.get_close_matches(str(wanted)[:200], names, n=1)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return f"{guess}known: {', '.join(names) or 'none'}"
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting == SETTING:
+        read_settings.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid=f"{__name__}._forget")
+
+
+class _Reader:
+    """Collects errors instead of stopping at the first, and goes on with what is usable."""
+
+    def __init__(self) -> None:
+        self.errors: list[SettingError] = []
+
+    def read(self, value: Any) -> TaskHelpersSettings:
+        root = self._dict(value, SETTING, {"COURIERS", "QUEUES"})
+        couriers = self._entries(root, "COURIERS", {"BACKEND", "CACHE", "LOCATION", "OPTIONS"})
+        queues = self._entries(root, "QUEUES", {"WORKER", "COURIER", "OPTIONS"})
+        return TaskHelpersSettings(
+            {alias: self._courier(alias, entry) for alias, entry in couriers},
+            {name: self._queue(name, entry) for name, entry in queues if self._queue_name(name)},
+        )
+
+    def _courier(self, alias: str, entry: Mapping[str, Any]) -> CourierSettings:
+        where = place("COURIERS", alias)
+        return CourierSettings(
+            alias=alias,
+            backend=self._text(entry, "BACKEND", where) or "",
+            cache=self._text(entry, "CACHE", where),
+            location=self._text(entry, "LOCATION", where),
+            options=self._options(entry, where),
+        )
+
+    def _queue(self, name: str, entry: Mapping[str, Any]) -> QueueSettings:
+        where = place("QUEUES", name)
+        return QueueSettings(
+            name=name,
+            worker=self._text(entry, "WORKER", where),
+            courier=self._text(entry, "COURIER", where) or DEFAULT_ALIAS,
+            options=self._options(entry, where),
+        )
+
+    def _queue_name(self, name: str) -> bool:
+        try:
+            return bool(valid_queue_name(name))
+        except InvalidQueueName as error:
+            self.errors.append(SettingError("E008", place("QUEUES"), str(error), "rename it"))
+            return False
+
+    def _entries(
+        self, root: Mapping[str, Any], key: str, keys: set[str]
+    ) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        for name, entry in self._dict(root.get(key, {}), place(key)).items():
+            yield name, self._dict(entry, place(key, str(name)), keys)
+
+    def _dict(self, value: Any, where: str, keys: set[str] | None = None) -> Mapping[str, Any]:
+        """The value if it is a dict, else {}; keys other than those allowed are errors."""
+        if not isinstance(value, Mapping):
+            kind = type(value).__name__
+            self.errors.append(SettingError("E001", where, f"is a {kind}", "make it a dict"))
+            return {}
+        for key in value.keys() - keys if keys else ():
+            unknown = f"{key!r} is not a key of it"
+            self.errors.append(SettingError("E002", where, unknown, known(keys or (), key)))
+        return value
+
+    def _options(self, entry: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+        return self._dict(entry.get("OPTIONS", {}), f'{where}["OPTIONS"]')
+
+    def _text(self, entry: Mapping[str, Any], key: str, where: str) -> str | None:
+        value = entry.get(key)
+        if value is None or (isinstance(value, str) and value):
+            return value
+        wrong = SettingError("E001", f'{where}["{key}"]', f"is {value!r}", "make it a str")
+        self.errors.append(wrong)
+        return None

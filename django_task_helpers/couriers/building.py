@@ -1,0 +1,142 @@
+"""From the settings of a courier to the courier. Nothing here opens a connection."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, cast
+
+import redis
+from django.conf import settings as django_settings
+from django.core.cache import caches
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from django_task_helpers.conf import (
+    DEFAULT_ALIAS,
+    CourierSettings,
+    SettingError,
+    get_settings,
+    known,
+    place,
+)
+from task_helpers.couriers.base import ClientWorkerTaskCourier, TaskCourier
+from task_helpers.couriers.options import CourierOptions
+
+CONNECTION = "redis_connection"
+"""The constructor's argument that CACHE and LOCATION are for."""
+
+
+def courier_settings(alias: str, where: str = place("COURIERS")) -> CourierSettings:
+    """
+    The settings of one alias.
+
+    - where - the setting that names it, for the message.
+
+    Raises `SettingError` when there is no such alias.
+    """
+    found = get_settings().couriers
+    if alias not in found:
+        raise SettingError("E011", where, f"there is no courier {alias!r}", known(found, alias))
+    return found[alias]
+
+
+def build_courier(settings: CourierSettings) -> ClientWorkerTaskCourier:
+    """
+    A new courier; raises `SettingError` for settings that make none.
+
+    The type is that of a courier for both sides, which most are; one for a single side lacks the
+    methods of the other.
+    """
+    backend = _backend(settings)
+    keywords = _keywords(backend)
+    arguments = dict(settings.options)
+    _check_options(settings, keywords)
+    if (connection := _connection(settings, needed=CONNECTION in keywords)) is not None:
+        arguments[CONNECTION] = connection
+    try:
+        return cast(ClientWorkerTaskCourier, backend(**arguments))
+    except (TypeError, ValueError) as error:
+        where, what = settings.where("OPTIONS"), str(error)
+        raise SettingError("E007", where, what, "see CourierOptions") from error
+
+
+def _backend(settings: CourierSettings) -> type[TaskCourier]:
+    where, remedy = settings.where("BACKEND"), "name a courier class by its dotted path"
+    if not settings.backend:
+        raise SettingError("E003", where, "is missing", remedy)
+    try:
+        backend = import_string(settings.backend)
+    except ImportError as error:
+        raise SettingError("E003", where, str(error), remedy) from error
+    if not isinstance(backend, type) or not issubclass(backend, TaskCourier):
+        raise SettingError("E003", where, f"{settings.backend} is not a courier", remedy)
+    return backend
+
+
+def _keywords(backend: type) -> set[str]:
+    """What the constructor takes by name: also that which a subclass passes on with **keywords."""
+    constructors = (vars(base).get("__init__") for base in backend.__mro__)
+    named = {
+        parameter.name
+        for constructor in constructors
+        if inspect.isfunction(constructor)
+        for parameter in inspect.signature(constructor).parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    return named - {"self", "store", "perform", "options"} | CourierOptions.names()
+
+
+def _check_options(settings: CourierSettings, keywords: set[str]) -> None:
+    """In Python an unknown keyword becomes an attribute; in settings it is a slip of the pen."""
+    allowed = keywords - {CONNECTION}
+    for name in settings.options:
+        if name not in allowed:
+            where, what = settings.where("OPTIONS"), f"{name!r} is not an option"
+            raise SettingError("E007", where, what, known(allowed, name))
+
+
+def _connection(settings: CourierSettings, needed: bool) -> Any:
+    given = [key for key in ("CACHE", "LOCATION") if getattr(settings, key.lower()) is not None]
+    where = place("COURIERS", settings.alias)
+    if needed and not given:
+        remedy = 'add "CACHE" (a django-redis alias) or "LOCATION" (a redis:// URL)'
+        raise SettingError("E004", where, "says of no Redis where it is", remedy)
+    if given and not needed:
+        what = f"{settings.backend} takes no connection"
+        raise SettingError("E004", where, what, f"remove {' and '.join(given)}")
+    if len(given) == 2:
+        raise SettingError("E004", where, "has both CACHE and LOCATION", "remove one")
+    if not given:
+        return None
+    return _of_cache(settings) if settings.cache else _of_location(settings)
+
+
+def _of_location(settings: CourierSettings) -> redis.Redis:
+    try:
+        return redis.Redis.from_url(settings.location or "")
+    except ValueError as error:
+        remedy = "write a URL such as redis://127.0.0.1:6379/0"
+        raise SettingError("E006", settings.where("LOCATION"), str(error), remedy) from error
+
+
+def _of_cache(settings: CourierSettings) -> redis.Redis:
+    """
+    A client with the settings of that very alias. django-redis keeps one pool per URL, whatever
+    the OPTIONS of the alias that asks; this cache object is ours alone, and so is its pool.
+    """
+    alias, where = settings.cache or DEFAULT_ALIAS, settings.where("CACHE")
+    if alias not in django_settings.CACHES:
+        what = f"there is no cache {alias!r} in CACHES"
+        raise SettingError("E005", where, what, known(django_settings.CACHES, alias))
+    try:
+        client = cast(Any, caches.create_connection(alias)).client
+        factory = client.connection_factory
+        factory.get_or_create_connection_pool = factory.get_connection_pool
+        return cast(redis.Redis, client.get_client(write=True))
+    except (AttributeError, NotImplementedError) as error:
+        what = f"the cache {alias!r} gives no Redis client"
+        remedy = "use an alias with BACKEND django_redis.cache.RedisCache, or LOCATION"
+        raise SettingError("E005", where, what, remedy) from error
+    except (ImproperlyConfigured, ImportError, ValueError, TypeError) as error:
+        what = f"the cache {alias!r} cannot be used: {error}"
+        raise SettingError("E005", where, what, "correct it in CACHES") from error

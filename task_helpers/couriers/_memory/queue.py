@@ -1,0 +1,184 @@
+"""One queue in memory: what the scripts of the Redis store do, on plain Python structures."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from task_helpers.couriers.store import End, Way
+
+RANK_OF_NONE = 100
+"""The rank of priority 0; tasks of a lower rank are taken first."""
+
+ALONE = 1_000
+"""What a crash alone counts, one in company counts 1."""
+
+CONVICTED = 3 * ALONE
+
+
+@dataclass(slots=True)
+class Batch:
+    """The ids that one worker took together, and when its lease runs out."""
+
+    ids: list[bytes]
+    deadline: int
+
+
+class MemoryQueue:
+    """
+    The state of a queue and the steps that change it. Times are ms; the caller holds the lock.
+
+    - tasks - id -> envelope: the truth, a task is unfinished exactly while it is here. The
+      structures below may hold ids that have left it; they are skipped.
+    """
+
+    def __init__(self) -> None:
+        self.tasks: dict[bytes, bytes] = {}
+        self.delayed: dict[bytes, tuple[int, int]] = {}  # id -> due, rank
+        self.batches: dict[bytes, Batch] = {}  # by token
+        self.dead: dict[bytes, tuple[bytes, bytes]] = {}  # id -> envelope, outcome; oldest first
+        self.workers: dict[str, int] = {}  # name -> when it last reported
+        self._ready: list[tuple[int, int, bytes]] = []  # heap of rank, sequence, id
+        self._few: deque[bytes] = deque()  # crashed a worker once, in company
+        self._alone: deque[bytes] = deque()  # more often, or alone
+        self._crashes: dict[bytes, int] = {}
+        self._results: dict[bytes, tuple[bytes, int]] = {}  # id -> outcome, expiry; oldest first
+        self._behind = itertools.count(1)
+        self._before = itertools.count(-1, -1)
+
+    # --- Clients
+
+    def add(self, tasks: Sequence[tuple[bytes, bytes]], rank: int, due: int) -> None:
+        for task_id, envelope in tasks:
+            if task_id not in self.tasks:
+                self.tasks[task_id] = envelope
+                if due:
+                    self.delayed[task_id] = due, rank
+                else:
+                    self._push(task_id, rank)
+
+    def outcome(self, task_id: bytes, now: int) -> bytes | None:
+        outcome, expiry = self._results.get(task_id, (None, 0))
+        return outcome if expiry > now else None
+
+    def store_outcome(self, task_id: bytes, outcome: bytes, now: int, ttl: int) -> None:
+        while self._results and self._results[oldest := next(iter(self._results))][1] <= now:
+            del self._results[oldest]
+        self._results[task_id] = outcome, now + ttl
+
+    def forget(self, task_ids: Sequence[bytes]) -> None:
+        for task_id in task_ids:
+            self._results.pop(task_id, None)
+
+    def cancel(self, task_id: bytes) -> bool:
+        if task_id not in self.tasks or self.is_running(task_id):
+            return False
+        self._remove(task_id)
+        return True
+
+    def is_running(self, task_id: bytes) -> bool:
+        return any(task_id in batch.ids for batch in self.batches.values())
+
+    def in_line(self) -> Iterator[bytes]:
+        """The ids that wait, in the order in which they would be taken; suspects first."""
+        ready = (task_id for _, _, task_id in sorted(self._ready))
+        return (i for i in itertools.chain(self._alone, self._few, ready) if i in self.tasks)
+
+    # --- Workers
+
+    def take(self, token: bytes, max_count: int, lease: int, now: int) -> Batch:
+        """The same token gives the same batch, with a fresh lease."""
+        self._promote(now)
+        batch = self.batches.get(token) or Batch(list(self._picked(max_count)), 0)
+        batch.deadline = now + lease
+        if batch.ids:
+            self.batches[token] = batch
+        return batch
+
+    def has_waiting(self) -> bool:
+        return bool(self._alone or self._few or self._ready)
+
+    def overdue(self, now: int) -> list[bytes]:
+        return [token for token, batch in self.batches.items() if batch.deadline <= now]
+
+    def finish(self, token: bytes, end: End, most_dead: int) -> bool:
+        """False: refused. A success counts while unfinished, an error only under its lease."""
+        held = token in self.batches
+        if end.task_id not in self.tasks or not (held or end.way is Way.DONE):
+            return False
+        if end.way is Way.DEAD:
+            self.dead[end.task_id] = self.tasks[end.task_id], end.outcome
+            for oldest in list(self.dead)[:-most_dead]:
+                del self.dead[oldest]
+        self._remove(end.task_id)
+        return True
+
+    def release(self, token: bytes) -> None:
+        """Nobody is blamed."""
+        if batch := self.batches.pop(token, None):
+            self._requeue([i for i in batch.ids if i in self.tasks])
+
+    def reclaim(self, token: bytes, lease: int, now: int) -> bytes | None:
+        """Dissolves an overdue batch. Returns a convicted task, whose batch is kept instead."""
+        batch = self.batches.get(token)
+        if batch is None or batch.deadline > now:
+            return None
+        blame = ALONE if len(batch.ids) == 1 else 1
+        for task_id in (unfinished := [i for i in batch.ids if i in self.tasks]):
+            self._crashes[task_id] = self._crashes.get(task_id, 0) + blame
+            if blame == ALONE and self._crashes[task_id] >= CONVICTED:
+                batch.deadline = now + lease
+                return task_id
+        del self.batches[token]
+        self._requeue(unfinished)
+        return None
+
+    def report(self, worker: str, now: int, forgotten_after: int) -> None:
+        self.workers[worker] = now
+        silent = [name for name, seen in self.workers.items() if seen <= now - forgotten_after]
+        for name in silent:
+            del self.workers[name]
+
+    def forget_worker(self, worker: str) -> None:
+        self.workers.pop(worker, None)
+
+    # --- The parts of these
+
+    def _push(self, task_id: bytes, rank: int) -> None:
+        heapq.heappush(self._ready, (rank, next(self._behind), task_id))
+
+    def _promote(self, now: int) -> None:
+        due = sorted((due, rank, i) for i, (due, rank) in self.delayed.items() if due <= now)
+        for _, rank, task_id in due:
+            del self.delayed[task_id]
+            self._push(task_id, rank)
+
+    def _picked(self, max_count: int) -> Iterator[bytes]:
+        """One that is taken alone, or few suspects, or any number of the others."""
+        for source, count in ((self._alone, 1), (self._few, max(1, max_count // 16))):
+            picked = list(itertools.islice(self._popped(source), count))
+            if picked:
+                return iter(picked)
+        ready = (heapq.heappop(self._ready)[2] for _ in range(len(self._ready)))
+        return itertools.islice((i for i in ready if i in self.tasks), max_count)
+
+    def _popped(self, suspects: deque[bytes]) -> Iterator[bytes]:
+        while suspects:
+            if (task_id := suspects.popleft()) in self.tasks:
+                yield task_id
+
+    def _requeue(self, task_ids: Sequence[bytes]) -> None:
+        crashes = {task_id: self._crashes.get(task_id, 0) for task_id in task_ids}
+        self._few.extend(i for i in task_ids if crashes[i] == 1)
+        self._alone.extend(i for i in task_ids if crashes[i] > 1)
+        for task_id in reversed(task_ids):  # the first of the batch is first again
+            if not crashes[task_id]:
+                heapq.heappush(self._ready, (RANK_OF_NONE, next(self._before), task_id))
+
+    def _remove(self, task_id: bytes) -> None:
+        del self.tasks[task_id]
+        self.delayed.pop(task_id, None)
+        self._crashes.pop(task_id, None)

@@ -1,0 +1,217 @@
+"""The verbs of `Store` in memory: each one step under the lock of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
+
+from task_helpers import outcomes
+from task_helpers.couriers._memory.queue import RANK_OF_NONE, MemoryQueue
+from task_helpers.couriers._memory.server import HintWaiter, MemoryServer, Place, Step
+from task_helpers.couriers.options import CourierOptions
+from task_helpers.couriers.store import End, Look, QueueStats, Taken
+from task_helpers.effects import Flow
+from task_helpers.exceptions import QueueFull
+from task_helpers.ids import made_at_ms
+from task_helpers.tasks import TaskStatus
+
+T = TypeVar("T")
+
+WORKER_FORGOTTEN_MS = 60_000
+
+
+class MemoryStore:
+    """See `Store` for what each verb promises."""
+
+    channel = b"memory.."
+
+    def __init__(self, server: MemoryServer, options: CourierOptions) -> None:
+        self._server = server
+        self._options = options
+
+    def now(self) -> Flow[int]:
+        return _step(self._server.now)
+
+    # --- The client's side
+
+    def add(
+        self,
+        queue: str,
+        tasks: Sequence[tuple[bytes, bytes]],
+        *,
+        priority: int = 0,
+        delay: int = 0,
+        due: int = 0,
+    ) -> Flow[None]:
+        place, limit = self._server.place(queue), self._options.max_queue_length
+
+        def act() -> None:
+            fresh = [task for task in tasks if task[0] not in place.queue.tasks]
+            if limit is not None and len(place.queue.tasks) + len(fresh) > limit:
+                raise QueueFull(
+                    "the queue holds max_queue_length tasks: add later, or start more workers"
+                )
+            at = self._server.now() + delay if delay else due
+            place.queue.add(fresh, RANK_OF_NONE - priority, at)
+            place.wake_workers()
+
+        return _step(act)
+
+    def outcomes(self, queue: str, ids: Sequence[bytes]) -> Flow[list[bytes | None]]:
+        looks = yield from self.look(queue, ids)
+        return [look.outcome for look in looks]
+
+    def look(self, queue: str, ids: Sequence[bytes]) -> Flow[list[Look]]:
+        state = self._server.place(queue).queue
+
+        def act() -> list[Look]:
+            now = self._server.now()
+            return [Look(state.outcome(i, now), i in state.tasks) for i in ids]
+
+        return _step(act)
+
+    def forget(self, queue: str, ids: Sequence[bytes]) -> Flow[None]:
+        state = self._server.place(queue).queue
+        return _step(lambda: state.forget(ids))
+
+    def cancel(self, queue: str, task_id: bytes, outcome: bytes) -> Flow[bool]:
+        state = self._server.place(queue).queue
+
+        def act() -> bool:
+            if not state.cancel(task_id):
+                return state.outcome(task_id, self._server.now()) == outcome
+            self._store_outcome(state, task_id, outcome)
+            self._server.hint([task_id])
+            return True
+
+        return _step(act)
+
+    def status(self, queue: str, task_id: bytes) -> Flow[TaskStatus]:
+        state = self._server.place(queue).queue
+
+        def act() -> TaskStatus:
+            if outcome := state.outcome(task_id, self._server.now()):
+                return outcomes.status_of(outcome)
+            if task_id not in state.tasks:
+                return TaskStatus.UNKNOWN
+            if task_id in state.delayed:
+                return TaskStatus.DELAYED
+            return TaskStatus.RUNNING if state.is_running(task_id) else TaskStatus.WAITING
+
+        return _step(act)
+
+    def stats(self, queue: str) -> Flow[QueueStats]:
+        state = self._server.place(queue).queue
+
+        def act() -> QueueStats:
+            running = sum(map(state.is_running, state.tasks))
+            delayed = len(state.delayed)
+            head = next(state.in_line(), None)
+            return QueueStats(
+                waiting=len(state.tasks) - delayed - running,
+                delayed=delayed,
+                running=running,
+                dead=len(state.dead),
+                oldest_made_at=None if head is None else made_at_ms(head),
+                workers=sorted(state.workers),
+            )
+
+        return _step(act)
+
+    def register(self, ids: Collection[bytes]) -> HintWaiter:
+        return self._server.register(ids)
+
+    def unregister(self, waiter: Any) -> None:
+        self._server.unregister(waiter)
+
+    # --- The worker's side
+
+    def take(
+        self, queue: str, token: bytes, max_count: int, lease: int, wait: float = 0
+    ) -> Flow[Taken]:
+        place = self._server.place(queue)
+        state = place.queue
+
+        def act() -> Taken:
+            now = self._server.now()
+            batch = state.take(token, max_count, lease, now)
+            place.wake = state.has_waiting()
+            next_due = min((due for due, _ in state.delayed.values()), default=None)
+            tasks = [(i, state.tasks[i]) for i in batch.ids if i in state.tasks]
+            return Taken(tasks, now, next_due, state.overdue(now))
+
+        return _step(act, place, wait)
+
+    def waiting(self, queue: str, wait: float = 0) -> Flow[int]:
+        place = self._server.place(queue)
+        return _step(lambda: len(list(place.queue.in_line())), place, wait)
+
+    def renew(
+        self, queue: str, worker: str, tokens: Sequence[bytes], lease: int
+    ) -> Flow[set[bytes]]:
+        state = self._server.place(queue).queue
+
+        def act() -> set[bytes]:
+            now = self._server.now()
+            state.report(worker, now, WORKER_FORGOTTEN_MS)
+            held = [token for token in tokens if token in state.batches]
+            for token in held:
+                state.batches[token].deadline = now + lease
+            return set(tokens).difference(held)
+
+        return _step(act)
+
+    def farewell(self, queue: str, worker: str) -> Flow[None]:
+        state = self._server.place(queue).queue
+        return _step(lambda: state.forget_worker(worker))
+
+    def finish(
+        self, queue: str, token: bytes, ends: Sequence[End], *, last: bool
+    ) -> Flow[set[bytes]]:
+        state = self._server.place(queue).queue
+
+        def act() -> set[bytes]:
+            refused = {end.task_id for end in ends if not self._finish(state, token, end)}
+            if last:
+                state.batches.pop(token, None)
+            self._server.hint(end.task_id for end in ends)
+            return refused
+
+        return _step(act)
+
+    def release(self, queue: str, token: bytes) -> Flow[None]:
+        place = self._server.place(queue)
+
+        def act() -> None:
+            place.queue.release(token)
+            place.wake_workers()
+
+        return _step(act)
+
+    def reclaim(self, queue: str, token: bytes, lease: int) -> Flow[tuple[bytes, bytes] | None]:
+        place = self._server.place(queue)
+
+        def act() -> tuple[bytes, bytes] | None:
+            convict = place.queue.reclaim(token, lease, self._server.now())
+            place.wake_workers()
+            return (convict, place.queue.tasks[convict]) if convict else None
+
+        return _step(act)
+
+    # --- Both sides
+
+    def _finish(self, state: MemoryQueue, token: bytes, end: End) -> bool:
+        """True as well for an end that is stored already: a repeat is not refused."""
+        if not state.finish(token, end, self._options.max_dead_letters):
+            return (state.outcome(end.task_id, self._server.now()) or b"") == end.outcome
+        if end.outcome:
+            self._store_outcome(state, end.task_id, end.outcome)
+        return True
+
+    def _store_outcome(self, state: MemoryQueue, task_id: bytes, outcome: bytes) -> None:
+        state.store_outcome(task_id, outcome, self._server.now(), self._options.result_ttl_ms)
+
+
+def _step(act: Callable[[], T], wake_on: Place | None = None, wait: float = 0) -> Flow[T]:
+    reply: T = yield Step(act, wake_on, wait)
+    return reply

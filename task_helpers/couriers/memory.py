@@ -1,0 +1,50 @@
+"""Couriers in memory, for tests: the same promises as over Redis, within one process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from task_helpers.couriers._attributes import set_attributes, split_options
+from task_helpers.couriers._memory.server import MemoryServer
+from task_helpers.couriers._memory.store import MemoryStore
+from task_helpers.couriers.base import (
+    ClientTaskCourier,
+    ClientWorkerTaskCourier,
+    TaskCourier,
+    WorkerTaskCourier,
+)
+
+__all__ = [
+    "MemoryClientTaskCourier",
+    "MemoryClientWorkerTaskCourier",
+    "MemoryServer",
+    "MemoryWorkerTaskCourier",
+]
+
+
+class _MemoryTaskCourier(TaskCourier):
+    """
+    - server - the `MemoryServer` that it shares with other couriers; one of its own by default.
+    - others - see `CourierOptions`. What is not known there becomes an attribute.
+    """
+
+    def __init__(self, server: MemoryServer | None = None, **keywords: Any) -> None:
+        options, attributes = split_options(keywords)
+        self.server = server or MemoryServer()
+        super().__init__(MemoryStore(self.server, options), self.server.perform, options)
+        set_attributes(self, attributes)
+
+    def close(self) -> None:
+        """Does nothing; there are no connections."""
+
+
+class MemoryClientTaskCourier(_MemoryTaskCourier, ClientTaskCourier):
+    __doc__ = f"{ClientTaskCourier.__doc__}\n{_MemoryTaskCourier.__doc__}"
+
+
+class MemoryWorkerTaskCourier(_MemoryTaskCourier, WorkerTaskCourier):
+    __doc__ = f"{WorkerTaskCourier.__doc__}\n{_MemoryTaskCourier.__doc__}"
+
+
+class MemoryClientWorkerTaskCourier(_MemoryTaskCourier, ClientWorkerTaskCourier):
+    __doc__ = f"{ClientWorkerTaskCourier.__doc__}\n{_MemoryTaskCourier.__doc__}"

@@ -39,9 +39,15 @@ class TaskCourier:
     def _run(self, flow: Flow[T]) -> T:
         return run(flow, self._perform)
 
-    def get_queue_stats(self, queue_name: str) -> QueueStats:
-        """How many tasks wait, are delayed, run or are dead, and which workers report."""
-        return self._run(ClientFlows(self._store, self.options).stats(queue_name))
+    def get_queue_stats(self, queue_name: str, patient: bool = True) -> QueueStats:
+        """
+        How many tasks wait, are delayed, run or are dead, and which workers report.
+
+        - patient - False raises `CourierUnavailable` after about a second without an answer,
+          instead of trying for `retry_seconds`: for a page that somebody waits for.
+        """
+        store = self._store if patient else self._store.impatient()
+        return self._run(ClientFlows(store, self.options).stats(queue_name))
 
 
 class ClientTaskCourier(TaskCourier):

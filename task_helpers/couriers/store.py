@@ -84,6 +84,12 @@ class Store(Protocol):
     def channel(self) -> bytes:
         """Eight bytes that name where this process listens for hints; new after a fork."""
 
+    def impatient(self) -> Store:
+        """
+        The same store for a look at it: a flow raises CourierUnavailable after about a second
+        without an answer, however long the courier's own operations try.
+        """
+
     def now(self) -> Flow[int]:
         """The store's clock: deadlines are compared on it, whatever the clients' clocks say."""
 

@@ -29,6 +29,9 @@ class MemoryStore:
         self._server = server
         self._options = options
 
+    def impatient(self) -> MemoryStore:
+        return self
+
     def now(self) -> Flow[int]:
         return _step(self._server.now)
 

@@ -16,6 +16,9 @@ from task_helpers.effects import Flow, Sleep
 FIRST_PAUSE = 0.01
 LONGEST_PAUSE = 1.0
 
+IMPATIENT_RETRY_SECONDS = 0.1
+"""Enough to replace a connection that broke while it was idle."""
+
 
 class Asking:
     """
@@ -23,15 +26,24 @@ class Asking:
 
     - address - of Redis, for messages.
     - retry_seconds - how long a Redis that does not answer is asked again.
+    - patient - as in `Send`.
     """
 
-    def __init__(self, address: str, retry_seconds: float) -> None:
+    def __init__(self, address: str, retry_seconds: float, patient: bool = True) -> None:
         self._address = address
         self._retry_seconds = retry_seconds
+        self._patient = patient
+
+    def impatient(self) -> Asking:
+        """The same, but it gives up on a Redis that does not answer after about a second."""
+        return Asking(self._address, IMPATIENT_RETRY_SECONDS, patient=False)
+
+    def _send(self, commands: Sequence[Command], blocks: float = 0) -> Send:
+        return Send(commands, blocks, self._patient)
 
     def commands(self, commands: Sequence[Command], blocks: float = 0) -> Flow[list[Any]]:
         """Their replies, after one round trip; `blocks` as in `Send`."""
-        return self._ask(Send(commands, blocks))
+        return self._ask(self._send(commands, blocks))
 
     def script(
         self,
@@ -52,18 +64,19 @@ class Asking:
         """
         called = script(name)
         first = [called.by_digest(keys, arguments)]
-        repeat = Send([called.by_digest(repeat_keys or keys, arguments)])
+        repeat = self._send([called.by_digest(repeat_keys or keys, arguments)])
         try:
             replies = yield from self._ask(
-                Send([after, *first], blocks) if after else Send(first), repeat
+                self._send([after, *first], blocks) if after else self._send(first), repeat
             )
         except NoScriptError:
-            loading = Send([called.by_source(repeat_keys or keys, arguments)])
+            loading = self._send([called.by_source(repeat_keys or keys, arguments)])
             replies = yield from self._ask(loading)
         return replies[-1]
 
     def _ask(self, first: Send, repeat: Send | None = None) -> Flow[list[Any]]:
-        asked, pauses = first, _pauses(self._retry_seconds)
+        due = time.monotonic() + first.blocks
+        asked, pauses = first, _pauses(due + self._retry_seconds)
         while True:
             try:
                 return _without_errors((yield asked))
@@ -84,9 +97,9 @@ def _without_errors(replies: list[Any]) -> list[Any]:
     return replies
 
 
-def _pauses(bound: float) -> Iterator[float]:
+def _pauses(until: float) -> Iterator[float]:
     """Exponential, with jitter, so that many clients do not come back at the same moment."""
-    until, pause = time.monotonic() + bound, FIRST_PAUSE
+    pause = FIRST_PAUSE
     while time.monotonic() < until:
         yield pause * random.uniform(0.5, 1)
         pause = min(2 * pause, LONGEST_PAUSE)

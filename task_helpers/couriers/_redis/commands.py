@@ -21,10 +21,12 @@ class Send(Effect):
     server stands as an exception.
 
     - blocks - seconds for which the server may hold back the first reply.
+    - patient - False: a server silent for a second counts as unreachable.
     """
 
     commands: Sequence[Command]
     blocks: float = 0
+    patient: bool = True
 
 
 @dataclass(frozen=True, slots=True)

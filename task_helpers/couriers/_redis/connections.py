@@ -8,6 +8,7 @@ decoding, RESP2, a socket timeout longer than any block.
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,9 @@ from task_helpers.couriers._redis.commands import Command
 
 SOCKET_TIMEOUT = 5.0
 """Seconds without a byte after which a connection is taken for dead; above any block."""
+
+IMPATIENT_TIMEOUT = 1.0
+"""The same, and for connecting too, for whoever would rather have no answer than a late one."""
 
 SHARED_CONNECTIONS = 3
 """Enough for any number of threads: one holds a connection for one round trip."""
@@ -68,6 +72,13 @@ class Connector:
         """A new one, not connected yet."""
         connection: Connection = self._class(**self._settings)
         return connection
+
+    def impatient(self) -> Connector:
+        """The same, but its connections are taken for dead after `IMPATIENT_TIMEOUT`."""
+        other = copy.copy(self)
+        timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), IMPATIENT_TIMEOUT)
+        other._settings = self._settings | timeouts
+        return other
 
     def address(self) -> str:
         """For messages: host and port, or the path of the socket."""

@@ -41,6 +41,9 @@ class RedisStore:
         self._keys: dict[str, QueueKeys] = {}
         self._clock = (0.0, 0)
 
+    def impatient(self) -> RedisStore:
+        return RedisStore(self._ask.impatient(), self._hints, self._prefix, self._options)
+
     def _of(self, queue: str) -> QueueKeys:
         if queue not in self._keys:
             self._keys[queue] = QueueKeys(self._prefix, queue)

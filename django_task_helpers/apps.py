@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core.checks import register
 from django.utils.module_loading import autodiscover_modules
+
+from django_task_helpers.checks import check_command_name, check_settings
 
 
 class TaskHelpersConfig(AppConfig):
@@ -14,6 +17,9 @@ class TaskHelpersConfig(AppConfig):
     def ready(self) -> None:
         """
         Imports the `tasks.py` of each app, so that its functions are registered in every process.
-        Opens no connection. Workers are imported when one is asked for: they may be heavy.
+        The `workers.py` are imported when a worker or the list of queues is asked for: they may
+        be heavy, and a web process can do without them. Opens no connection.
         """
+        register(check_settings)
+        register(check_command_name)
         autodiscover_modules("tasks")

@@ -12,7 +12,7 @@ from typing import Any
 
 from task_helpers.couriers.base import WorkerTaskCourier
 from task_helpers.couriers.queues import valid_queue_name
-from task_helpers.durations import Duration
+from task_helpers.durations import Duration, seconds
 from task_helpers.exceptions import CourierError, CourierUnavailable
 from task_helpers.tasks import Task
 from task_helpers.workers._execution import perform_batch
@@ -55,6 +55,7 @@ class BaseWorker:
             setattr(self, name, value)
         self.task_courier = task_courier
         self.tasks_performed = 0
+        self.iterations_performed = 0
         self._stopping = threading.Event()
 
     # --- To be overridden
@@ -110,7 +111,7 @@ class BaseWorker:
         Raises `CourierUnavailable` when the store cannot be reached at the start; later on it
         waits until the store is back. Whatever ends it, tasks that it holds are given back.
         """
-        self._check()
+        self.check_fields()
         self.setup()
         try:
             self._work(total_iterations)
@@ -129,15 +130,18 @@ class BaseWorker:
         results = perform_batch(self.perform_tasks, tasks, self.needs_result_returning)
         self._return(results)
         self.tasks_performed += len(results)
+        self.iterations_performed += 1
         return True
 
-    # --- The parts of these
-
-    def _check(self) -> None:
+    def check_fields(self) -> None:
+        """`ValueError` when a class field has a value that no worker can have."""
         valid_queue_name(self.queue_name)
+        seconds(self.linger, "linger")
         if not 1 <= self.max_tasks_per_iteration <= 1000:
             count = self.max_tasks_per_iteration
             raise ValueError(f"max_tasks_per_iteration must be from 1 to 1000, not {count}")
+
+    # --- The parts of these
 
     def _work(self, total_iterations: int | None) -> None:
         name = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"

@@ -1,0 +1,214 @@
+"""
+The queues of a project, their workers, and how a worker lives with Django's databases.
+
+    build_worker("bulk_data_saving").perform(total_iterations=500)
+
+is what `manage.py runworker` does, for scripts and tests.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, TypeGuard, cast
+
+from django.apps import AppConfig, apps
+from django.db import connections
+from django.utils.module_loading import autodiscover_modules, import_string, module_has_submodule
+
+from django_task_helpers.conf import QueueSettings, SettingError, get_settings, known, place
+from django_task_helpers.couriers import couriers
+from django_task_helpers.couriers.building import courier_settings
+from task_helpers.couriers.base import TaskCourier, WorkerTaskCourier
+from task_helpers.couriers.queues import valid_queue_name
+from task_helpers.exceptions import InvalidQueueName
+from task_helpers.workers.base import BaseWorker
+from task_helpers.workers.classic import ClassicWorker
+
+MODULE = "workers"
+
+WorkerClass = type[BaseWorker]
+
+
+@dataclass(frozen=True)
+class Queue:
+    """
+    A queue that the project knows.
+
+    - courier - alias of the courier that brings its tasks.
+    - options - the class fields that `TASK_HELPERS` sets.
+    """
+
+    name: str
+    worker_class: WorkerClass
+    courier: str
+    options: Mapping[str, Any]
+
+
+def known_queues() -> dict[str, Queue]:
+    """
+    The queues of `TASK_HELPERS["QUEUES"]` and those of worker classes in the apps' `workers.py`,
+    by name, sorted. Imports these modules. Raises `ImproperlyConfigured` for unusable settings.
+    """
+    found = worker_classes()
+    names = sorted(get_settings().queues.keys() | found.keys())
+    return {name: make_queue(name, found.get(name, [])) for name in names}
+
+
+def worker_classes() -> dict[str, list[WorkerClass]]:
+    """Per queue the worker classes with that `queue_name` defined in an app's `workers.py`."""
+    autodiscover_modules(MODULE)
+    found = defaultdict[str, list[WorkerClass]](list)
+    for config in apps.get_app_configs():
+        for worker_class in _classes_of(config):
+            found[worker_class.queue_name].append(worker_class)
+    return dict(found)
+
+
+def make_queue(name: str, found: list[WorkerClass]) -> Queue:
+    """
+    - found - the classes that the apps define for it.
+
+    Raises `SettingError` when it is not clear which worker or courier it has.
+    """
+    settings = get_settings().queue(name)
+    _check_name(name, found)
+    courier_settings(settings.courier, settings.where("COURIER"))
+    worker_class = _chosen(settings, found)
+    _check_options(settings, worker_class)
+    return Queue(name, worker_class, settings.courier, settings.options)
+
+
+def build_worker(queue_name: str, courier: str | None = None, **fields: Any) -> BaseWorker:
+    """
+    A worker for a known queue that keeps Django's database connections fresh around each batch.
+
+    - courier - an alias instead of the queue's own.
+    - fields - class fields of the worker; they go before those of the settings.
+
+    Raises `UnknownQueue`, and `ImproperlyConfigured` for unusable settings.
+    """
+    queues = known_queues()
+    if queue_name not in queues:
+        raise UnknownQueue(
+            f"there is no queue {queue_name!r}: {known(queues, queue_name)}. A queue has an entry "
+            f"in {place('QUEUES')}, or a worker class with its queue_name in an app's workers.py"
+        )
+    queue = queues[queue_name]
+    task_courier = _worker_courier(courier or queue.courier)
+    worker = _make_worker(queue, task_courier, fields)
+    setattr(worker, "perform_tasks", fresh_connections()(worker.perform_tasks))  # noqa: B010
+    return worker
+
+
+class UnknownQueue(LookupError):
+    """No settings and no worker class are known for a queue."""
+
+
+@contextmanager
+def fresh_connections() -> Iterator[None]:
+    """
+    Around a batch: closes database connections that broke or are older than CONN_MAX_AGE, and
+    forgets logged queries, as Django does around a request. A connection in the middle of
+    `atomic()` is left alone. Also a decorator, for workers that are not made by `build_worker`:
+
+        @fresh_connections()
+        def perform_tasks(self, tasks): ...
+    """
+    _refresh_connections()
+    try:
+        yield
+    finally:
+        _refresh_connections()
+
+
+def _refresh_connections() -> None:
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.queries_log.clear()
+            connection.close_if_unusable_or_obsolete()
+
+
+def _classes_of(config: AppConfig) -> Iterator[WorkerClass]:
+    if not module_has_submodule(config.module, MODULE):
+        return
+    module = import_module(f"{config.name}.{MODULE}")
+    for value in vars(module).values():
+        if _is_worker_class(value) and value.__module__ == module.__name__ and value.queue_name:
+            yield value
+
+
+def _is_worker_class(value: Any) -> TypeGuard[WorkerClass]:
+    return isinstance(value, type) and issubclass(value, BaseWorker)
+
+
+def _check_name(name: str, found: list[WorkerClass]) -> None:
+    try:
+        valid_queue_name(name)
+    except InvalidQueueName as error:
+        where = f"{found[0].__module__}.{found[0].__qualname__}.queue_name"
+        raise SettingError("E008", where, str(error), "rename it") from error
+
+
+def _chosen(settings: QueueSettings, found: list[WorkerClass]) -> WorkerClass:
+    if settings.worker:
+        return _imported(settings.worker, settings.where("WORKER"))
+    if len(found) > 1:
+        paths = " and ".join(f"{c.__module__}.{c.__qualname__}" for c in found)
+        remedy = f"name one of them as {settings.where('WORKER')}, or rename a queue"
+        where = place("QUEUES", settings.name)
+        raise SettingError("E012", where, f"has the workers {paths}", remedy)
+    return found[0] if found else ClassicWorker
+
+
+def _imported(path: str, where: str) -> WorkerClass:
+    remedy = "name a subclass of BaseWorker by its dotted path"
+    try:
+        worker_class = import_string(path)
+    except ImportError as error:
+        raise SettingError("E009", where, str(error), remedy) from error
+    if not _is_worker_class(worker_class):
+        raise SettingError("E009", where, f"{path} is not a worker", remedy)
+    return worker_class
+
+
+def _check_options(settings: QueueSettings, worker_class: WorkerClass) -> None:
+    allowed = _fields(worker_class)
+    for name in settings.options:
+        if name not in allowed:
+            what = f"{name!r} is not a field of {worker_class.__qualname__}"
+            raise SettingError("E010", settings.where("OPTIONS"), what, known(allowed, name))
+
+
+def _fields(worker_class: WorkerClass) -> set[str]:
+    """Class fields with or without a default."""
+    names = {name for base in worker_class.__mro__ for name in inspect.get_annotations(base)}
+    names |= {name for name in dir(worker_class) if not callable(getattr(worker_class, name))}
+    return {name for name in names if not name.startswith("_")} - {"queue_name"}
+
+
+def _make_worker(
+    queue: Queue, task_courier: WorkerTaskCourier, fields: Mapping[str, Any]
+) -> BaseWorker:
+    given = {"queue_name": queue.name, **queue.options, **fields}
+    worker = queue.worker_class(task_courier, **given)
+    try:
+        worker.check_fields()
+    except (ValueError, TypeError) as error:
+        where, remedy = place("QUEUES", queue.name, "OPTIONS"), "correct it there or in the class"
+        raise SettingError("E010", where, str(error), remedy) from error
+    return worker
+
+
+def _worker_courier(alias: str) -> WorkerTaskCourier:
+    courier_settings(alias)
+    courier = cast(TaskCourier, couriers[alias])
+    if not isinstance(courier, WorkerTaskCourier):
+        remedy = "name a courier for workers or for both sides"
+        what = f"{type(courier).__name__} takes no tasks"
+        raise SettingError("E003", place("COURIERS", alias, "BACKEND"), what, remedy)
+    return courier

@@ -11,12 +11,14 @@ worker's own exception types are never imported or rebuilt at the waiter.
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from task_helpers import exceptions
 from task_helpers.exceptions import DeserializationError, PerformTaskError
-from task_helpers.serializers import MsgpackSerializer, Serializer, serializer_of
+from task_helpers.serializers import MsgpackSerializer, Serializer
+from task_helpers.tasks import TaskStatus
 
 SUCCESS = 0
 NOT_STORED = b""
@@ -73,19 +75,26 @@ def _text_of(error: BaseException) -> str:
         return f"(its text cannot be read: {type(problem).__name__})"
 
 
-def kind_of(outcome: bytes) -> type[PerformTaskError] | None:
-    """The named end of a stored outcome; None for a success."""
-    return _KINDS.get(outcome[0], PerformTaskError) if outcome[0] != SUCCESS else None
+def status_of(outcome: bytes) -> TaskStatus:
+    """How a task with this stored outcome ended."""
+    if outcome[0] == SUCCESS:
+        return TaskStatus.SUCCEEDED
+    cancelled = _KINDS.get(outcome[0]) is exceptions.TaskCancelled
+    return TaskStatus.CANCELLED if cancelled else TaskStatus.FAILED
 
 
-def decode(outcome: bytes, task_id: UUID) -> Any:
-    """The result; raises the `PerformTaskError` that the task ended with."""
+def decode(outcome: bytes, task_id: UUID, decoder: Callable[[int], Serializer]) -> Any:
+    """
+    The result; raises the `PerformTaskError` that the task ended with.
+
+    - decoder - gives the serializer of a codec.
+    """
     if len(outcome) < 2:
         raise DeserializationError(f"the result of task {task_id} is damaged")
-    body = serializer_of(outcome[1]).loads(outcome[2:])
-    if outcome[0] == SUCCESS:
-        return body
-    raise _rebuilt(_KINDS.get(outcome[0], PerformTaskError), body, task_id)
+    kind, body = outcome[0], outcome[2:]
+    if kind == SUCCESS:
+        return decoder(outcome[1]).loads(body)
+    raise _rebuilt(_KINDS.get(kind, PerformTaskError), _ERRORS.loads(body), task_id)
 
 
 def _rebuilt(kind: type[PerformTaskError], body: Any, task_id: UUID) -> PerformTaskError:

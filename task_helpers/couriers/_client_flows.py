@@ -50,6 +50,7 @@ class ClientFlows:
         self, queue_name: str, tasks_data: Iterable[Any], **options: Unpack[AddOptions]
     ) -> Flow[list[UUID]]:
         queue = valid_queue_name(queue_name)
+        _refuse_unknown(options)
         tasks = yield from self._sealed(tasks_data, options)
         yield from self._store.add(queue, tasks, **_placement(options))
         return [ids.to_uuid(task_id) for task_id, _ in tasks]
@@ -64,7 +65,7 @@ class ClientFlows:
             yield from self._store.add(queue, tasks)
             found = yield from awaited.collect(until)
         yield from self._forget(queue, [task_id])
-        return outcomes.decode(found[task_id], ids.to_uuid(task_id))
+        return self._decoded(found[task_id], task_id)
 
     def _sealed(
         self, tasks_data: Iterable[Any], options: AddOptions
@@ -105,7 +106,7 @@ class ClientFlows:
             )
         if delete_data:
             yield from self._forget(queue, [awaited])
-        return outcomes.decode(outcome, ids.to_uuid(awaited))
+        return self._decoded(outcome, awaited)
 
     def wait(
         self,
@@ -122,12 +123,21 @@ class ClientFlows:
             found = yield from awaited.collect(until)
         if delete_data:
             yield from self._forget(queue, wanted)
-        return [_result_or_error(found[task_id], task_id) for task_id in wanted]
+        return [self._decoded_or_error(found[task_id], task_id) for task_id in wanted]
 
     def _forget(self, queue: str, awaited: Sequence[bytes]) -> Flow[None]:
         """The results are read: when the store cannot be told, they expire by themselves."""
         with suppress(CourierUnavailable):
             yield from self._store.forget(queue, awaited)
+
+    def _decoded(self, outcome: bytes, task_id: bytes) -> Any:
+        return outcomes.decode(outcome, ids.to_uuid(task_id), self._options.decoder)
+
+    def _decoded_or_error(self, outcome: bytes, task_id: bytes) -> Any:
+        try:
+            return self._decoded(outcome, task_id)
+        except TaskHelpersError as error:
+            return error
 
     # --- One task
 
@@ -147,6 +157,13 @@ class ClientFlows:
         return self._store.stats(valid_queue_name(queue_name))
 
 
+def _refuse_unknown(options: AddOptions) -> None:
+    """What `Unpack` promises to type checkers is nothing at run time."""
+    for name in options.keys() - AddOptions.__annotations__.keys():
+        known = ", ".join(AddOptions.__annotations__)
+        raise TypeError(f"{name!r} is no option of a task: use {known}")
+
+
 def _placement(options: AddOptions) -> dict[str, int]:
     delay, run_at = options.get("delay"), options.get("run_at")
     if delay is not None and run_at is not None:
@@ -162,10 +179,3 @@ def _valid_priority(priority: int) -> int:
     if isinstance(priority, int) and -100 <= priority <= 100:
         return priority
     raise ValueError(f"priority must be a whole number from -100 to 100, not {priority!r}")
-
-
-def _result_or_error(outcome: bytes, task_id: bytes) -> Any:
-    try:
-        return outcomes.decode(outcome, ids.to_uuid(task_id))
-    except TaskHelpersError as error:
-        return error

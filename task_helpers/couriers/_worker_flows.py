@@ -25,7 +25,6 @@ from task_helpers.exceptions import (
     TaskHelpersError,
     WorkerLost,
 )
-from task_helpers.serializers import serializer_of
 from task_helpers.tasks import Task
 
 logger = logging.getLogger("task_helpers.couriers")
@@ -58,14 +57,17 @@ class WorkerFlows:
         return tasks[0]
 
     def take(self, queue_name: str, max_count: int) -> Flow[list[Task]]:
-        """Up to max_count tasks, in as many batches as that takes."""
+        """
+        Up to max_count tasks, in several batches where one must not hold that many. A batch that
+        is not full ends it: it may be a suspect's, which must not find company here.
+        """
         queue, tasks = valid_queue_name(queue_name), list[Task]()
         _require_count(max_count)
-        while len(tasks) < max_count:
-            batch, _ = yield from self._batch(queue, max_count - len(tasks), 0)
-            if not batch:
-                break
+        while left := max_count - len(tasks):
+            batch, due_in = yield from self._batch(queue, left, 0)
             tasks += batch
+            if len(batch) < min(left, MAX_BATCH) and (tasks or due_in):
+                break
         return tasks
 
     def wait(
@@ -82,7 +84,7 @@ class WorkerFlows:
             if tasks:
                 return tasks
             left = LONGEST_BLOCK if until is None else until - time.monotonic()
-            if left <= 0:
+            if left <= 0 and due_in:
                 raise TimeoutError(f"no task came to queue {queue_name} in time")
             block = max(SHORTEST_BLOCK, min(left, due_in, LONGEST_BLOCK))
 
@@ -93,7 +95,7 @@ class WorkerFlows:
             yield Sleep(linger)
 
     def _batch(self, queue: str, max_count: int, block: float) -> Flow[tuple[list[Task], float]]:
-        """One batch, and in how many seconds the next delayed task is due."""
+        """One batch, and in how many seconds there may be more: 0, look again at once."""
         lease = self._options.lease_ms
         token = os.urandom(16)
         claim = Claim(queue, token, time.monotonic() + block + lease / 1000)
@@ -119,7 +121,9 @@ class WorkerFlows:
                 claim.headers[task_id] = header
                 if header.expired(taken.now):
                     raise TaskExpired("the task was not taken before its deadline")
-                tasks.append((ids.to_uuid(task_id), serializer_of(header.codec).loads(payload)))
+                tasks.append(
+                    (ids.to_uuid(task_id), self._options.decoder(header.codec).loads(payload))
+                )
             except TaskHelpersError as error:
                 ends.append(_refusal(task_id, header, error))
         if claim.headers:
@@ -213,8 +217,9 @@ class WorkerFlows:
 
     def release(self, queue_name: str) -> Flow[None]:
         """Gives back all that this courier holds of the queue."""
-        for claim in self._claims.held(queue_name):
-            yield from self._store.release(queue_name, claim.token)
+        queue = valid_queue_name(queue_name)
+        for claim in self._claims.held(queue):
+            yield from self._store.release(queue, claim.token)
             self._claims.drop(claim)
 
     def farewell(self, queue_name: str, worker: str) -> Flow[None]:

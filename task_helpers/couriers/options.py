@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 
 from task_helpers.durations import Duration, seconds
-from task_helpers.serializers import Serializer, serializer_named
+from task_helpers.serializers import Serializer, serializer_named, serializer_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,10 @@ class CourierOptions:
         seconds(self.retry_seconds, "retry_seconds")
         for name, value in derived.items():
             object.__setattr__(self, name, value)
+
+    def decoder(self, codec: int) -> Serializer:
+        """What decodes bytes of this codec: the courier's own serializer, or a built-in one."""
+        return self.codec if codec == self.codec.codec else serializer_of(codec)
 
     @classmethod
     def names(cls) -> frozenset[str]:

@@ -7,7 +7,6 @@ from task_helpers.couriers._redis.asking import Asking
 from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers.store import QueueStats
 from task_helpers.effects import Flow
-from task_helpers.exceptions import TaskCancelled
 from task_helpers.ids import made_at_ms
 from task_helpers.tasks import TaskStatus
 
@@ -22,7 +21,7 @@ def status(ask: Asking, keys: QueueKeys, task_id: bytes) -> Flow[TaskStatus]:
         ]
     )
     if outcome is not None:
-        return _ended(outcome)
+        return outcomes.status_of(outcome)
     if not unfinished:
         return TaskStatus.UNKNOWN
     if due is not None:
@@ -30,13 +29,6 @@ def status(ask: Asking, keys: QueueKeys, task_id: bytes) -> Flow[TaskStatus]:
     places = [("LPOS", batch, task_id) for batch in keys.batches(tokens)]
     held = (yield from ask.commands(places)) if places else []
     return TaskStatus.WAITING if all(at is None for at in held) else TaskStatus.RUNNING
-
-
-def _ended(outcome: bytes) -> TaskStatus:
-    error = outcomes.kind_of(outcome)
-    if error is None:
-        return TaskStatus.SUCCEEDED
-    return TaskStatus.CANCELLED if error is TaskCancelled else TaskStatus.FAILED
 
 
 def stats(ask: Asking, keys: QueueKeys) -> Flow[QueueStats]:

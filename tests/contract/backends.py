@@ -1,0 +1,170 @@
+"""
+The table of backends that the contract is held against.
+
+A new one is a `Stand` and a line in BACKENDS. One whose couriers are awaitable hands out a wrapper
+that runs each coroutine to its end: the suite below knows blocking methods only.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import redis
+
+from task_helpers.couriers import memory
+from task_helpers.couriers import redis as over_redis
+from tests.support.clock import Clock
+
+
+class Can(enum.Enum):
+    """What not every backend can."""
+
+    BE_SHARED_BY_PROCESSES = enum.auto()
+
+
+class Stand(ABC):
+    """Couriers of one backend that talk to each other, and what a test may do behind them."""
+
+    def __init__(self) -> None:
+        self._opened = ExitStack()
+
+    def client(self, **options: Any) -> Any:
+        return self._open("Client", options)
+
+    def worker(self, **options: Any) -> Any:
+        return self._open("Worker", options)
+
+    def both(self, **options: Any) -> Any:
+        return self._open("ClientWorker", options)
+
+    def close(self) -> None:
+        self._opened.close()
+
+    def _open(self, role: str, options: dict[str, Any]) -> Any:
+        courier = self.make(role, options)
+        self._opened.callback(courier.close)
+        return courier
+
+    @abstractmethod
+    def make(self, role: str, options: dict[str, Any]) -> Any:
+        """A courier for "Client", "Worker" or "ClientWorker"."""
+
+    @abstractmethod
+    def pass_leases(self, queue: str) -> None:
+        """All leases of the queue have run out now: their workers are dead, or as good as."""
+
+    @abstractmethod
+    def pass_delays(self, queue: str) -> None:
+        """All delayed tasks of the queue are due now."""
+
+    @abstractmethod
+    def pass_results(self, queue: str) -> None:
+        """All results of the queue have outlived their `result_ttl` now."""
+
+    @abstractmethod
+    def pass_time(self, seconds: float) -> None:
+        """Some time passes; give very little."""
+
+    @abstractmethod
+    def leftovers(self, queue: str) -> list[str]:
+        """What the backend still keeps of the queue; results that will expire do not count."""
+
+
+class MemoryStand(Stand):
+    def __init__(self) -> None:
+        super().__init__()
+        self._clock = Clock()
+        self._server = memory.MemoryServer(now=self._clock)
+
+    def make(self, role: str, options: dict[str, Any]) -> Any:
+        return getattr(memory, f"Memory{role}TaskCourier")(self._server, **options)
+
+    def pass_leases(self, queue: str) -> None:
+        self._clock.advance(31)
+
+    def pass_delays(self, queue: str) -> None:
+        self._clock.advance(86_400)
+
+    def pass_results(self, queue: str) -> None:
+        self._clock.advance(601)
+
+    def pass_time(self, seconds: float) -> None:
+        self._clock.advance(seconds)
+
+    def leftovers(self, queue: str) -> list[str]:
+        state = self._server.place(queue).queue
+        holds = {
+            "tasks": state.tasks,
+            "delayed": state.delayed,
+            "batches": state.batches,
+            "dead": state.dead,
+            "waiting": state.has_waiting(),
+        }
+        return [name for name, value in holds.items() if value]
+
+
+class RedisStand(Stand):
+    def __init__(self, connection: redis.Redis, prefix: str) -> None:
+        super().__init__()
+        self._connection = connection
+        self._prefix = prefix
+
+    def make(self, role: str, options: dict[str, Any]) -> Any:
+        courier = getattr(over_redis, f"Redis{role}TaskCourier")
+        return courier(self._connection, prefix=self._prefix, **options)
+
+    def _key(self, queue: str, name: str) -> str:
+        return f"{self._prefix}:{{{queue}}}:{name}"
+
+    def pass_leases(self, queue: str) -> None:
+        key = self._key(queue, "l")
+        for token in self._connection.zrange(key, 0, -1):
+            self._connection.zadd(key, {token: 1}, xx=True)
+
+    def pass_delays(self, queue: str) -> None:
+        key = self._key(queue, "d")
+        for task_id, score in self._connection.zrange(key, 0, -1, withscores=True):
+            self._connection.zadd(key, {task_id: score % 256}, xx=True)
+
+    def pass_results(self, queue: str) -> None:
+        for key in self._connection.scan_iter(match=self._key(queue, "r:*")):
+            assert 0 < self._connection.pttl(key) <= 600_000
+            self._connection.delete(key)
+
+    def pass_time(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() <= until:
+            self._connection.ping()
+
+    def leftovers(self, queue: str) -> list[str]:
+        lasting = {self._key(queue, name).encode() for name in ("seq", "w")}  # of constant size
+        keys = set(self._connection.scan_iter(match=self._key(queue, "*"))) - lasting
+        return sorted(key.decode() for key in keys if self._connection.pttl(key) < 0)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """`stand` makes one for a test; `request` gives it fixtures such as a connection."""
+
+    name: str
+    stand: Callable[[pytest.FixtureRequest], Stand]
+    can: frozenset[Can] = frozenset()
+
+
+def _redis_stand(request: pytest.FixtureRequest) -> Stand:
+    return RedisStand(
+        request.getfixturevalue("redis_connection"), request.getfixturevalue("prefix")
+    )
+
+
+BACKENDS = [
+    Backend("memory", lambda request: MemoryStand()),
+    Backend("redis", _redis_stand, frozenset({Can.BE_SHARED_BY_PROCESSES})),
+]

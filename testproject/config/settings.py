@@ -115,10 +115,10 @@ TASK_HELPERS = {
         }
     },
     "QUEUES": {
-        # Many requests, one INSERT: a batch may wait 5 ms to fill.
+        # Many requests, one INSERT: a batch may wait 20 ms to fill.
         "bulk_data_saving": {
             "WORKER": "shop.workers.BulkSaveWorker",
-            "OPTIONS": {"max_tasks_per_iteration": 500, "linger": 0.005},
+            "OPTIONS": {"max_tasks_per_iteration": 500, "linger": 0.02},
         },
         # Slow work, one function call a task.
         "reports": {"WORKER": "task_helpers.workers.classic.ClassicWorker"},

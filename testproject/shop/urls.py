@@ -1,1 +1,14 @@
-urlpatterns = []
+from django.urls import path
+
+from django_task_helpers.views import TaskResultView
+from shop import views
+
+urlpatterns = [
+    path("products/", views.ProductsView.as_view(), name="products"),
+    path("reports/", views.ReportsView.as_view(), name="reports"),
+    path(
+        "reports/<uuid:task_id>/",
+        TaskResultView.as_view(queue_name="reports"),
+        name="report",
+    ),
+]

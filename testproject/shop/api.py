@@ -1,0 +1,66 @@
+"""JSON in and out, and the HTTP answer to each way in which a task can go wrong."""
+
+import json
+import logging
+
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.http import JsonResponse
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.csrf import csrf_exempt
+
+from task_helpers.exceptions import CourierError, PerformTaskError, TaskExpired
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER = 1
+"""Seconds after which a client may try again when no worker answered in time."""
+
+
+# A CSRF token protects users whose browser sends their session cookie along. These views read no
+# cookie and know no user: a forged request could do nothing that its sender cannot do directly.
+# Views of your own that do know the user keep Django's protection.
+@method_decorator(csrf_exempt, name="dispatch")
+class ApiView(View):
+    """A view whose errors are JSON too."""
+
+    def dispatch(self, request, *args, **kwargs):
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        except ValidationError as error:
+            return JsonResponse({"errors": error.message_dict}, status=400)
+        except (TimeoutError, TaskExpired, CourierError) as error:
+            return _unavailable(error)
+        except PerformTaskError as error:
+            return _failed(error)
+
+
+def validated(form_class, request):
+    """The cleaned data of the JSON object in the body. Raises `ValidationError`."""
+    form = form_class(_json_object(request.body))
+    if not form.is_valid():
+        raise ValidationError(form.errors.as_data())
+    return form.cleaned_data
+
+
+def _json_object(body):
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise ValidationError({NON_FIELD_ERRORS: "The body must be a JSON object."})
+    return data
+
+
+def _unavailable(error):
+    logger.warning("No answer in time: %s", error)
+    answer = {"error": "No answer in time. Try again later."}
+    return JsonResponse(answer, status=503, headers={"Retry-After": RETRY_AFTER})
+
+
+def _failed(error):
+    """Only the log says why: the text of an exception may hold what is not for everybody."""
+    logger.error("A task failed: %s", error)
+    answer = {"error": "The task failed.", "task_id": error.task_id}
+    return JsonResponse(answer, status=502)

@@ -1,0 +1,26 @@
+"""Functions that tasks of the queue "reports" may name. `tasks` modules are found by themselves."""
+
+from datetime import datetime
+
+from django.db.models import Avg, Count, Max, Min, Sum
+
+from shop.models import Product
+from task_helpers import task_function
+
+
+@task_function
+def build_report(month):
+    """The products added in a month "YYYY-MM": their number, prices and statuses."""
+    first_day = datetime.strptime(month, "%Y-%m")
+    products = Product.objects.filter(
+        created_at__year=first_day.year, created_at__month=first_day.month
+    )
+    figures = products.aggregate(
+        products=Count("pk"),
+        total=Sum("price", default=0),
+        average=Avg("price"),
+        cheapest=Min("price"),
+        dearest=Max("price"),
+    )
+    by_status = products.values_list("status").annotate(Count("pk")).order_by("status")
+    return {"month": month, **figures, "by_status": dict(by_status)}

@@ -1,0 +1,131 @@
+"""One channel for all waiters of a process: who reads it, and what happens when it breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+import redis
+
+from task_helpers.couriers._redis.connections import Connector
+from task_helpers.couriers._redis.hints import Hints
+from task_helpers.couriers._redis.keys import hint_channel
+from tests.support.waiting import Stopwatch, in_thread, wait_until
+
+A, B = uuid4().bytes, uuid4().bytes
+
+
+@pytest.fixture
+def hints(redis_url: str, prefix: str) -> Iterator[Hints]:
+    hints = Hints(Connector(redis.Redis.from_url(redis_url, client_name=prefix)), prefix)
+    yield hints
+    hints.close()
+
+
+class Publisher:
+    def __init__(self, connection: redis.Redis, prefix: str, hints: Hints) -> None:
+        self._connection = connection
+        self._channel = hint_channel(prefix, hints.channel)
+        self._name = prefix
+
+    def hint(self, *ids: bytes) -> int:
+        return self._connection.publish(self._channel, b"".join(ids))
+
+    def listeners(self) -> int:
+        return dict(self._connection.pubsub_numsub(self._channel))[self._channel]
+
+    def cut(self) -> None:
+        for client in self._connection.client_list(_type="pubsub"):
+            if client["name"] == self._name:
+                self._connection.client_kill_filter(_id=client["id"])
+
+
+@pytest.fixture
+def publisher(redis_connection: redis.Redis, prefix: str, hints: Hints) -> Publisher:
+    return Publisher(redis_connection, prefix, hints)
+
+
+def listening(hints: Hints, *ids: bytes) -> object:
+    """A waiter that has been told of the subscription: look at everything once."""
+    waiter = hints.register(ids)
+    assert hints.wait(waiter, 5) is None
+    return waiter
+
+
+def test_a_hint_reaches_those_who_wait_for_it(hints: Hints, publisher: Publisher) -> None:
+    waiter = listening(hints, A)
+    publisher.hint(B, A)
+    assert hints.wait(waiter, 5) == {A}
+    assert hints.wait(waiter, 0.01) == set()
+
+
+def test_a_hint_between_two_waits_is_kept(hints: Hints, publisher: Publisher) -> None:
+    # given two waiters, of which one is about to wait again
+    first = listening(hints, A)
+    second = hints.register([B])
+    # when the other one reads the hint that is for both
+    publisher.hint(A, B)
+    assert hints.wait(first, 5) == {A}
+    # then nothing is to be waited for
+    watch = Stopwatch()
+    assert hints.wait(second, 5) == {B}
+    assert watch.seconds < 1
+
+
+def test_the_leader_that_leaves_hands_over(hints: Hints, publisher: Publisher) -> None:
+    # given a leader whose time is short, and a follower
+    first = listening(hints, A)
+    second = hints.register([B])
+    leader = in_thread(hints.wait, first, 0.1)
+    wait_until(lambda: hints._led)
+    follower = in_thread(hints.wait, second, 5)
+    # when the leader's time is up
+    assert leader.result(2) == set()
+    # then the follower reads for itself
+    publisher.hint(B)
+    assert follower.result(2) == {B}
+
+
+def test_the_leader_that_has_what_it_came_for_hands_over(
+    hints: Hints, publisher: Publisher
+) -> None:
+    first = listening(hints, A)
+    second = hints.register([B])
+    leader = in_thread(hints.wait, first, 5)
+    wait_until(lambda: hints._led)
+    follower = in_thread(hints.wait, second, 5)
+    publisher.hint(A)
+    assert leader.result(2) == {A}
+    publisher.hint(B)
+    assert follower.result(2) == {B}
+
+
+def test_a_hundred_waiters_are_read_for_by_one_connection(
+    hints: Hints, publisher: Publisher
+) -> None:
+    ids = [uuid4().bytes for _ in range(100)]
+    waiters = [listening(hints, A)] + [hints.register([i]) for i in ids]
+    waits = [in_thread(hints.wait, waiter, 10) for waiter in waiters[1:]]
+    for task_id in ids:
+        assert publisher.hint(task_id) == 1
+    assert [wait.result(5) for wait in waits] == [{i} for i in ids]
+
+
+def test_after_a_cut_everybody_looks_at_everything(hints: Hints, publisher: Publisher) -> None:
+    # given a leader and a follower
+    first, second = listening(hints, A), hints.register([B])
+    waits = [in_thread(hints.wait, waiter, 10) for waiter in (first, second)]
+    wait_until(lambda: publisher.listeners() == 1)
+    # when the connection is cut
+    publisher.cut()
+    # then both are told to look, and hints come again
+    assert [wait.result(5) for wait in waits] == [None, None]
+    publisher.hint(A)
+    assert hints.wait(first, 5) == {A}
+
+
+def test_who_no_longer_waits_is_forgotten(hints: Hints) -> None:
+    waiter = listening(hints, A, B)
+    hints.unregister(waiter)
+    assert hints._waiters == {}

@@ -1,0 +1,106 @@
+"""Redis full, and Redis killed in the middle."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from task_helpers import exceptions
+from task_helpers.couriers.redis import RedisClientTaskCourier, RedisClientWorkerTaskCourier
+from task_helpers.workers.base import BaseWorker
+from tests.support.servers import RedisServer
+from tests.support.waiting import in_thread, wait_until
+
+Q = "q"
+
+
+class Doubler(BaseWorker):
+    queue_name = Q
+    max_tasks_per_iteration = 20
+
+    def perform_single_task(self, task: Any) -> Any:
+        return task[1] * 2
+
+
+def test_a_full_redis_refuses_tasks_by_name_and_is_drained(tmp_path: Path) -> None:
+    # given a Redis that tasks have filled
+    with RedisServer(tmp_path, maxmemory="6mb", maxmemory_policy="noeviction") as server:
+        courier = RedisClientWorkerTaskCourier(server.client())
+        added: list[UUID] = []
+
+        def fill() -> None:
+            while True:
+                added.extend(courier.bulk_add_tasks_to_queue(Q, ["x" * 1000] * 100))
+
+        with pytest.raises(exceptions.StoreFull) as caught:
+            fill()
+        assert f"Redis at 127.0.0.1:{server.port} is full" in str(caught.value)
+        assert "maxmemory" in str(caught.value)
+        assert len(added) >= 100
+        # then nothing of the last bulk was added
+        assert courier.get_queue_stats(Q).waiting == len(added)
+        # when workers perform what there is
+        performed = 0
+        while tasks := courier.get_tasks(Q, 50):
+            courier.bulk_return_task_results(Q, [(i, len(data)) for i, data in tasks])
+            performed += len(tasks)
+        # then every result is there, and there is room again
+        assert performed == len(added)
+        assert courier.bulk_wait_for_task_results(Q, added) == [1000] * len(added)
+        courier.bulk_add_tasks_to_queue(Q, ["x" * 1000] * 100)
+
+
+def test_waiters_get_their_answers_though_redis_was_killed(tmp_path: Path) -> None:
+    # given waiters, tasks on disk and a worker in the middle of a batch
+    with RedisServer(tmp_path, appendonly="yes", appendfsync="always") as server:
+        client = RedisClientTaskCourier(server.client())
+        began, go_on = threading.Event(), threading.Event()
+
+        class Held(Doubler):
+            def perform_tasks(self, tasks: list[Any]) -> Any:
+                began.set()
+                go_on.wait(10)
+                return super().perform_tasks(tasks)
+
+        waiters = {n: in_thread(client.call, Q, n, timeout=30) for n in range(50)}
+        wait_until(lambda: client.get_queue_stats(Q).waiting == 50)
+        worker = Held(RedisClientWorkerTaskCourier(server.client()))
+        run = in_thread(worker.perform)
+        assert began.wait(10)
+        # when Redis crashes and comes back
+        server.kill()
+        go_on.set()
+        server.start()
+        # then everybody is answered
+        assert [waiter.result(20) for waiter in waiters.values()] == [2 * n for n in range(50)]
+        worker.stop()
+        run.result(10)
+
+
+def test_an_outage_within_retry_seconds_is_not_noticed(tmp_path: Path) -> None:
+    with RedisServer(tmp_path, appendonly="yes", appendfsync="always") as server:
+        courier = RedisClientWorkerTaskCourier(server.client())
+        first = courier.add_task_to_queue(Q, 1)
+        server.kill()
+        second = in_thread(courier.add_task_to_queue, Q, 2)
+        third = in_thread(courier.wait_for_task_result, Q, first)
+        server.start()
+        second_id = second.result(10)
+        tasks = courier.get_tasks(Q)
+        assert tasks == [(first, 1), (second_id, 2)]
+        courier.bulk_return_task_results(Q, tasks)
+        assert third.result(10) == 1
+
+
+def test_a_redis_that_lost_its_data_hangs_nobody(tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as server:
+        courier = RedisClientWorkerTaskCourier(server.client())
+        waiter = in_thread(courier.wait_for_task_result, Q, courier.add_task_to_queue(Q, 1))
+        server.kill()
+        server.start()
+        with pytest.raises(exceptions.TaskLost):
+            waiter.result(10)

@@ -1,0 +1,63 @@
+"""Faults as wrappers around the one callable that all I/O of a courier passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import redis
+
+from task_helpers.couriers._redis.commands import Send, script
+from task_helpers.couriers.base import TaskCourier
+from task_helpers.effects import Effect
+
+
+class LostReplies:
+    """
+    Loses the first replies of a script: Redis has run it, and nobody knows.
+
+    - meanwhile - called after each loss, before anybody asks again.
+    """
+
+    def __init__(
+        self,
+        courier: TaskCourier,
+        script_name: str,
+        times: int = 1,
+        meanwhile: Callable[[], Any] = lambda: None,
+    ) -> None:
+        self._perform = courier._perform
+        self._digest = script(script_name).digest
+        self._source = script(script_name).source
+        self._left = times
+        self._meanwhile = meanwhile
+        self.lost = 0
+        courier._perform = self
+
+    def __call__(self, effect: Effect) -> Any:
+        reply = self._perform(effect)
+        if isinstance(effect, Send) and self._ran(effect, reply) and self.lost < self._left:
+            self.lost += 1
+            self._meanwhile()
+            raise redis.ConnectionError("the reply was lost")
+        return reply
+
+    def _ran(self, send: Send, reply: list[Any]) -> bool:
+        called = send.commands[-1][1] in (self._digest, self._source)
+        return called and not isinstance(reply[-1], Exception)
+
+
+class Recorder:
+    """Keeps the effects that pass."""
+
+    def __init__(self, courier: TaskCourier) -> None:
+        self._perform = courier._perform
+        self.effects: list[Effect] = []
+        courier._perform = self
+
+    def __call__(self, effect: Effect) -> Any:
+        self.effects.append(effect)
+        return self._perform(effect)
+
+    def commands(self) -> list[Any]:
+        return [c for e in self.effects if isinstance(e, Send) for c in e.commands]

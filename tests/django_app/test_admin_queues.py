@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import socket
 from collections.abc import Iterator
 from html import unescape
 from typing import Any
 
+import django
 import pytest
 import redis
 from django.contrib import admin
@@ -145,7 +147,7 @@ def test_queues_of_worker_classes_are_known_too(admin_client: Client, configure:
 def test_waiting_tasks_without_a_worker_stand_out(admin_client: Client, configure: Any) -> None:
     configure({"mail": "default"})
     couriers["default"].add_task_to_queue("mail", 1)
-    assert '<td class="alarm">' in get_page(admin_client)
+    assert '<td class="workers alarm">' in get_page(admin_client)
 
 
 def test_without_any_queue_the_page_says_what_to_do(
@@ -332,6 +334,24 @@ def test_nothing_is_inline(admin_client: Client, configure: Any, dead_url: str) 
     html = get_page(admin_client)
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", html, re.I)
     assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", html))
+
+
+@pytest.mark.skipif(django.VERSION < (6, 0), reason="Django has nonces since 6.0")
+def test_the_style_sheet_carries_the_nonce_of_the_policy(
+    admin_client: Client, configure: Any, settings: Any
+) -> None:
+    configure({"mail": "default"})
+    settings.SECURE_CSP = {"style-src": ["<CSP_NONCE_SENTINEL>"]}
+    settings.MIDDLEWARE = [
+        "django.middleware.csp.ContentSecurityPolicyMiddleware",
+        *settings.MIDDLEWARE,
+    ]
+    templates = copy.deepcopy(settings.TEMPLATES)
+    templates[0]["OPTIONS"]["context_processors"].append("django.template.context_processors.csp")
+    settings.TEMPLATES = templates
+    response = admin_client.get(PAGE)
+    [nonce] = re.findall("'nonce-(.*)'", response["Content-Security-Policy"])
+    assert f'queues.css" nonce="{nonce}"' in response.content.decode()
 
 
 def test_the_table_is_accessible(admin_client: Client, configure: Any) -> None:

@@ -45,6 +45,12 @@ class Header(NamedTuple):
         return self.deadline != NO_DEADLINE and self.deadline <= now_ms
 
 
+def with_attempts(envelope: bytes, attempts: int) -> bytes:
+    """The same task, performed so many times before."""
+    header, payload = open_envelope(envelope)
+    return header._replace(attempt=attempts).pack() + payload
+
+
 def open_envelope(envelope: bytes) -> tuple[Header, bytes]:
     """Header and payload; `DeserializationError` when the bytes are not an envelope of ours."""
     if len(envelope) < _LAYOUT.size:

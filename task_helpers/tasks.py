@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 Task = tuple[UUID, Any]
 """(task_id, task_data) on the way to `perform_tasks`, (task_id, task_result) on the way back."""
+
+
+class DeadLetter(NamedTuple):
+    """
+    A task that was given up, kept to be looked at.
+
+    - task_data - what was added; its bytes where they cannot be decoded.
+    - error - what its waiter got.
+    - buried_at - when, in UTC.
+    """
+
+    task_id: UUID
+    task_data: Any
+    error: Exception
+    buried_at: datetime
 
 
 class TaskStatus(enum.StrEnum):

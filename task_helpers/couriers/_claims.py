@@ -5,8 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from task_helpers.envelopes import Header
+
+
+class Held(NamedTuple):
+    """A task as it was taken."""
+
+    header: Header
+    envelope: bytes
 
 
 @dataclass(eq=False, slots=True)
@@ -14,14 +22,14 @@ class Claim:
     """
     One batch.
 
-    - headers - of the tasks that have no end yet.
+    - tasks - those that have no end yet, by id.
     - until - when its lease runs out unless renewed, on `time.monotonic()`.
     """
 
     queue: str
     token: bytes
     until: float
-    headers: dict[bytes, Header] = field(default_factory=dict)
+    tasks: dict[bytes, Held] = field(default_factory=dict)
 
 
 class Claims:
@@ -35,7 +43,7 @@ class Claims:
     def add(self, claim: Claim) -> None:
         with self._lock:
             self._by_token[claim.token] = claim
-            self._by_id.update(((claim.queue, task_id), claim) for task_id in claim.headers)
+            self._by_id.update(((claim.queue, task_id), claim) for task_id in claim.tasks)
 
     def group(self, queue: str, ids: Iterable[bytes]) -> dict[Claim | None, list[bytes]]:
         """The ids by the claim they belong to; None for those this courier does not hold."""
@@ -49,13 +57,13 @@ class Claims:
         """These tasks have ended. True when the claim ended with them."""
         with self._lock:
             for task_id in ids:
-                claim.headers.pop(task_id, None)
+                claim.tasks.pop(task_id, None)
                 self._forget_id(claim, task_id)
-            return not claim.headers and self._by_token.pop(claim.token, None) is not None
+            return not claim.tasks and self._by_token.pop(claim.token, None) is not None
 
     def drop(self, claim: Claim) -> bool:
         """The batch is no longer ours. False when it had ended before."""
-        return self.settle(claim, list(claim.headers))
+        return self.settle(claim, list(claim.tasks))
 
     def held(self, queue: str) -> list[Claim]:
         with self._lock:

@@ -13,7 +13,7 @@ from task_helpers import ids, outcomes
 from task_helpers.couriers._awaited import Awaited
 from task_helpers.couriers.options import CourierOptions
 from task_helpers.couriers.queues import valid_queue_name
-from task_helpers.couriers.store import QueueStats, Store
+from task_helpers.couriers.store import Store
 from task_helpers.durations import Duration, milliseconds, seconds, timestamp_ms
 from task_helpers.effects import Flow
 from task_helpers.envelopes import NO_DEADLINE, Header
@@ -152,9 +152,6 @@ class ClientFlows:
     def cancel(self, queue_name: str, task_id: UUID | str) -> Flow[bool]:
         cancelled = outcomes.encode_failure(TaskCancelled("the task was cancelled"), attempts=0)
         return self._store.cancel(valid_queue_name(queue_name), ids.to_bytes(task_id), cancelled)
-
-    def stats(self, queue_name: str) -> Flow[QueueStats]:
-        return self._store.stats(valid_queue_name(queue_name))
 
 
 def _refuse_unknown(options: AddOptions) -> None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from task_helpers import ids, outcomes
-from task_helpers.couriers._claims import Claim, Claims
+from task_helpers.couriers._claims import Claim, Claims, Held
 from task_helpers.couriers.options import CourierOptions
 from task_helpers.couriers.queues import valid_queue_name
-from task_helpers.couriers.store import End, Store, Taken, Way
+from task_helpers.couriers.store import Again, End, Store, Taken, Way
 from task_helpers.durations import Duration, seconds
 from task_helpers.effects import Flow, Sleep
-from task_helpers.envelopes import NO_CHANNEL, Header, open_envelope
+from task_helpers.envelopes import NO_DEADLINE, Header, open_envelope, with_attempts
 from task_helpers.exceptions import (
     DeserializationError,
     ResultTooLarge,
@@ -25,6 +25,7 @@ from task_helpers.exceptions import (
     TaskHelpersError,
     WorkerLost,
 )
+from task_helpers.retries import NO_RETRY, RetryPolicy
 from task_helpers.tasks import Task
 
 logger = logging.getLogger("task_helpers.couriers")
@@ -36,17 +37,29 @@ LONGEST_BLOCK = 1.0
 """Seconds of one blocking take; in between, overdue batches of lost workers are noticed."""
 
 SHORTEST_BLOCK = 0.001
+
+OUTAGE_GRACE = 10.0
+"""Seconds after an outage in which workers come back and renew, and nobody's batch is reclaimed."""
+
 FOREIGN = b""
 """The token of results for tasks that this courier does not hold."""
 
+UNHELD = Held(Header(codec=0), b"")
+
 
 class WorkerFlows:
-    """Every operation of a worker courier, once for blocking and awaitable ones."""
+    """
+    Every operation of a worker courier, once for blocking and awaitable ones.
 
-    def __init__(self, store: Store, options: CourierOptions, claims: Claims) -> None:
+    - worker_id - eight bytes with which the tokens of its batches begin, so that whoever sees the
+      worker die can tell which batches it held.
+    """
+
+    def __init__(self, store: Store, options: CourierOptions) -> None:
+        self.worker_id = os.urandom(8)
         self._store = store
         self._options = options
-        self._claims = claims
+        self._claims = Claims()
 
     # --- Taking
 
@@ -97,90 +110,116 @@ class WorkerFlows:
     def _batch(self, queue: str, max_count: int, block: float) -> Flow[tuple[list[Task], float]]:
         """One batch, and in how many seconds there may be more: 0, look again at once."""
         lease = self._options.lease_ms
-        token = os.urandom(16)
+        token = self.worker_id + os.urandom(8)
         claim = Claim(queue, token, time.monotonic() + block + lease / 1000)
         count = min(max_count, MAX_BATCH)
         taken = yield from self._store.take(queue, token, count, lease, block)
         self._claims.drop_overdue(time.monotonic())
         tasks = yield from self._opened(claim, taken)
-        for overdue in taken.overdue:
-            yield from self._reclaim(queue, overdue)
-        if taken.overdue or (taken.tasks and not tasks):
+        overdue = taken.overdue if self._may_reclaim() else []
+        for lost in overdue:
+            logger.warning("The lease of a batch in queue %s ran out: its tasks run again.", queue)
+            yield from self._reclaim(queue, lost, dead=False)
+        if overdue or (taken.tasks and not tasks):
             return tasks, 0
         return tasks, LONGEST_BLOCK if taken.next_due is None else (
             taken.next_due - taken.now
         ) / 1000
 
+    def _may_reclaim(self) -> bool:
+        return self._store.steady_for() >= min(self._options.lease_ms / 1000, OUTAGE_GRACE)
+
     def _opened(self, claim: Claim, taken: Taken) -> Flow[list[Task]]:
         """The tasks to perform; those that cannot or need not be are ended here."""
-        tasks, ends = [], []
+        tasks, ends = list[Task](), list[End]()
         for task_id, envelope in taken.tasks:
-            claim.headers[task_id] = header = Header(0)
+            claim.tasks[task_id] = held = _held(envelope)
             try:
-                header, payload = open_envelope(envelope)
-                claim.headers[task_id] = header
-                if header.expired(taken.now):
-                    raise TaskExpired("the task was not taken before its deadline")
-                tasks.append(
-                    (ids.to_uuid(task_id), self._options.decoder(header.codec).loads(payload))
-                )
+                tasks.append((ids.to_uuid(task_id), self._payload(held, taken.now)))
             except TaskHelpersError as error:
-                ends.append(_refusal(task_id, header, error))
-        if claim.headers:
+                ends.append(_refusal(task_id, held.header, error))
+        if claim.tasks:
             self._claims.add(claim)
         if ends:
             yield from self._finish(claim.queue, claim, ends)
         return tasks
 
-    def _reclaim(self, queue: str, overdue: bytes) -> Flow[None]:
-        """The worker of this batch is gone. A task that killed its workers is ended."""
-        convicted = yield from self._store.reclaim(queue, overdue, self._options.lease_ms)
-        logger.warning("The lease of a batch in queue %s ran out: its tasks run again.", queue)
+    def _payload(self, held: Held, now: int) -> Any:
+        header, payload = open_envelope(held.envelope)
+        if header.expired(now):
+            raise TaskExpired("the task was not taken before its deadline")
+        return self._options.decoder(header.codec).loads(payload)
+
+    def bury(self, queue_name: str, worker_id: bytes) -> Flow[None]:
+        """The worker is dead: nobody need wait for its leases to run out."""
+        queue = valid_queue_name(queue_name)
+        for token in (yield from self._store.leases(queue)):
+            if token.startswith(worker_id):
+                yield from self._reclaim(queue, token, dead=True)
+
+    def _reclaim(self, queue: str, token: bytes, dead: bool) -> Flow[None]:
+        """A task that killed its workers is ended, for whoever waits for it."""
+        lease = self._options.lease_ms
+        convicted = yield from self._store.reclaim(queue, token, lease, dead=dead)
         if convicted is None:
             return
         task_id, envelope = convicted
         error = WorkerLost("each worker that took this task alone died")
-        end = _refusal(task_id, _header_of(envelope), error)
-        yield from self._store.finish(queue, overdue, [end], last=True)
+        end = _refusal(task_id, _held(envelope).header, error)
+        yield from self._store.finish(queue, token, [end], last=True)
 
     # --- Returning
 
-    def give(self, queue_name: str, results: Iterable[tuple[UUID, Any]]) -> Flow[None]:
+    def give(
+        self, queue_name: str, results: Iterable[tuple[UUID, Any]], policy: RetryPolicy = NO_RETRY
+    ) -> Flow[None]:
         """Stores results and acknowledges their tasks; an exception as result fails its task."""
+        queue = valid_queue_name(queue_name)
         by_id: dict[bytes, Any] = {}
         for task_id, result in results:
             by_id.setdefault(ids.to_bytes(task_id), result)
-        yield from self._settle(queue_name, by_id, self._end)
+        for claim, group in self._claims.group(queue, by_id).items():
+            if claim and policy is not NO_RETRY:
+                group = yield from self._retry(claim, group, by_id, policy)
+            held = claim.tasks if claim else {}
+            ends = [self._end(i, by_id[i], held.get(i, UNHELD), policy) for i in group]
+            if ends:
+                yield from self._finish(queue, claim, ends)
 
     def acknowledge(self, queue_name: str, task_ids: Iterable[UUID]) -> Flow[None]:
         """Ends tasks whose results nobody wants."""
-        by_id = dict.fromkeys(map(ids.to_bytes, task_ids))
-        yield from self._settle(queue_name, by_id, _silent_end)
-
-    def _settle(
-        self,
-        queue_name: str,
-        by_id: dict[bytes, Any],
-        end_of: Callable[[bytes, Any, Header], End],
-    ) -> Flow[None]:
         queue = valid_queue_name(queue_name)
-        for claim, group in self._claims.group(queue, by_id).items():
-            headers = claim.headers if claim else {}
-            unheld = Header(0)
-            ends = [end_of(i, by_id[i], headers.get(i, unheld)) for i in group]
+        for claim, group in self._claims.group(queue, map(ids.to_bytes, task_ids)).items():
+            held = claim.tasks if claim else {}
+            ends = [_silent_end(i, held.get(i, UNHELD)) for i in group]
             yield from self._finish(queue, claim, ends)
 
-    def _end(self, task_id: bytes, result: Any, header: Header) -> End:
-        attempts = header.attempt + 1
+    def _retry(
+        self, claim: Claim, group: list[bytes], results: dict[bytes, Any], policy: RetryPolicy
+    ) -> Flow[list[bytes]]:
+        """Puts those off that are performed again, and returns the others."""
+        failed = [i for i in group if isinstance(results[i], Exception)]
+        now = (yield from self._store.now()) if failed else 0
+        again = {i: a for i in failed if (a := _again(i, claim.tasks[i], results[i], policy, now))}
+        if again:
+            refused = yield from self._store.retry(claim.queue, claim.token, list(again.values()))
+            _report_refused(claim.queue, refused)
+            if self._claims.settle(claim, again):
+                yield from self._store.finish(claim.queue, claim.token, [], last=True)
+        return [task_id for task_id in group if task_id not in again]
+
+    def _end(self, task_id: bytes, result: Any, held: Held, policy: RetryPolicy) -> End:
+        """A failure that no retry is left for is kept as a dead letter."""
+        header = held.header
         if not isinstance(result, Exception):
             try:
                 return End(Way.DONE, task_id, self._encoded(result), header.channel)
             except TaskHelpersError as error:
-                logger.error(
-                    "The result of task %s cannot be returned: %s", ids.to_uuid(task_id), error
-                )
+                logger.error("The result of task %s is not sent: %s", ids.to_uuid(task_id), error)
                 result = error
-        return End(Way.FAILED, task_id, outcomes.encode_failure(result, attempts), header.channel)
+        way = Way.DEAD if policy.max_attempts > 1 else Way.FAILED
+        outcome = outcomes.encode_failure(result, header.attempt + 1)
+        return End(way, task_id, outcome, header.channel)
 
     def _encoded(self, result: Any) -> bytes:
         outcome = outcomes.encode_success(result, self._options.codec)
@@ -194,10 +233,9 @@ class WorkerFlows:
     def _finish(self, queue: str, claim: Claim | None, ends: list[End]) -> Flow[None]:
         """Another thread may be returning the rest of the batch: the later one closes it."""
         token = claim.token if claim else FOREIGN
-        whole = claim is not None and len(ends) == len(claim.headers)
+        whole = claim is not None and len(ends) == len(claim.tasks)
         refused = yield from self._store.finish(queue, token, ends, last=whole)
-        if refused:
-            logger.warning("%d results in queue %s came too late: not stored.", len(refused), queue)
+        _report_refused(queue, refused)
         if claim and self._claims.settle(claim, [end.task_id for end in ends]) and not whole:
             yield from self._store.finish(queue, token, [], last=True)
 
@@ -222,6 +260,9 @@ class WorkerFlows:
             yield from self._store.release(queue, claim.token)
             self._claims.drop(claim)
 
+    def concerns(self) -> Flow[list[str]]:
+        return self._store.concerns()
+
     def farewell(self, queue_name: str, worker: str) -> Flow[None]:
         return self._store.farewell(valid_queue_name(queue_name), worker)
 
@@ -237,12 +278,32 @@ def _refusal(task_id: bytes, header: Header, error: TaskHelpersError) -> End:
     return End(way, task_id, outcomes.encode_failure(error, header.attempt), header.channel)
 
 
-def _header_of(envelope: bytes) -> Header:
+def _held(envelope: bytes) -> Held:
+    """What is no envelope still needs an end: its header is empty."""
     try:
-        return open_envelope(envelope)[0]
+        return Held(open_envelope(envelope)[0], envelope)
     except DeserializationError:
-        return Header(0, channel=NO_CHANNEL)
+        return Held(UNHELD.header, envelope)
 
 
-def _silent_end(task_id: bytes, _: Any, header: Header) -> End:
-    return End(Way.DONE, task_id, outcomes.NOT_STORED, header.channel)
+def _again(
+    task_id: bytes, held: Held, error: Exception, policy: RetryPolicy, now: int
+) -> Again | None:
+    """None when the policy gives up, and when the next attempt would come after the deadline."""
+    header, attempts = held.header, held.header.attempt + 1
+    delay = policy.delay_after(error, attempts)
+    if delay is None:
+        return None
+    wait = round(delay * 1000)
+    if header.deadline != NO_DEADLINE and header.deadline <= now + wait:
+        return None
+    return Again(task_id, with_attempts(held.envelope, attempts), wait, header.priority)
+
+
+def _silent_end(task_id: bytes, held: Held) -> End:
+    return End(Way.DONE, task_id, outcomes.NOT_STORED, held.header.channel)
+
+
+def _report_refused(queue: str, refused: set[bytes]) -> None:
+    if refused:
+        logger.warning("%d results in queue %s came too late: not stored.", len(refused), queue)

@@ -12,14 +12,15 @@ from collections.abc import Iterable
 from typing import Any, TypeVar, Unpack
 from uuid import UUID
 
-from task_helpers.couriers._claims import Claims
 from task_helpers.couriers._client_flows import AddOptions, ClientFlows
+from task_helpers.couriers._upkeep_flows import UpkeepFlows
 from task_helpers.couriers._worker_flows import WorkerFlows
 from task_helpers.couriers.options import CourierOptions
 from task_helpers.couriers.store import QueueStats, Store
 from task_helpers.durations import Duration
 from task_helpers.effects import Flow, Perform, run
-from task_helpers.tasks import Task, TaskStatus
+from task_helpers.retries import NO_RETRY, RetryPolicy
+from task_helpers.tasks import DeadLetter, Task, TaskStatus
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ class TaskCourier:
         self.options = options
         self._store = store
         self._perform = perform
+        self._upkeep = UpkeepFlows(store, options)
 
     def _run(self, flow: Flow[T]) -> T:
         return run(flow, self._perform)
@@ -46,8 +48,30 @@ class TaskCourier:
         - patient - False raises `CourierUnavailable` after about a second without an answer,
           instead of trying for `retry_seconds`: for a page that somebody waits for.
         """
-        store = self._store if patient else self._store.impatient()
-        return self._run(ClientFlows(store, self.options).stats(queue_name))
+        return self._run(self._upkeep.stats(queue_name, patient))
+
+    def get_dead_letters(self, queue_name: str, max_count: int = 100) -> list[DeadLetter]:
+        """The newest tasks that were given up, with the error of each."""
+        return self._run(self._upkeep.dead_letters(queue_name, max_count))
+
+    def requeue_dead_letters(self, queue_name: str, task_ids: Iterable[UUID | str]) -> int:
+        """
+        Gives dead letters another chance, with all of their attempts. Whoever asks for the result
+        waits for the new one. Returns how many are in the queue now.
+        """
+        return self._run(self._upkeep.requeue(queue_name, task_ids))
+
+    def delete_dead_letters(self, queue_name: str, task_ids: Iterable[UUID | str]) -> int:
+        """Forgets dead letters for good. Returns how many there were."""
+        return self._run(self._upkeep.delete(queue_name, task_ids))
+
+    def repair_queue(self, queue_name: str) -> int:
+        """
+        Queues again what is unfinished and in no line, after somebody deleted or an incomplete
+        restore lost parts of the queue. Reads the whole queue, without holding the store up.
+        Returns how many tasks there were.
+        """
+        return self._run(self._upkeep.repair(queue_name))
 
 
 class ClientTaskCourier(TaskCourier):
@@ -167,7 +191,16 @@ class WorkerTaskCourier(TaskCourier):
 
     def __init__(self, store: Store, perform: Perform, options: CourierOptions) -> None:
         super().__init__(store, perform, options)
-        self._worker = WorkerFlows(store, options, Claims())
+        self._worker = WorkerFlows(store, options)
+
+    @property
+    def worker_id(self) -> bytes:
+        """Eight bytes that mark what this courier takes, see `reclaim_tasks_of`."""
+        return self._worker.worker_id
+
+    @worker_id.setter
+    def worker_id(self, worker_id: bytes) -> None:
+        self._worker.worker_id = worker_id
 
     def get_task(self, queue_name: str) -> Task:
         """Takes one task: (task_id, task_data). `TaskDoesNotExist` when there is none now."""
@@ -202,15 +235,20 @@ class WorkerTaskCourier(TaskCourier):
         """Stores the result and acknowledges the task, see `bulk_return_task_results`."""
         self.bulk_return_task_results(queue_name, [(task_id, task_result)])
 
-    def bulk_return_task_results(self, queue_name: str, tasks: Iterable[Task]) -> None:
+    def bulk_return_task_results(
+        self, queue_name: str, tasks: Iterable[Task], retry: RetryPolicy = NO_RETRY
+    ) -> None:
         """
         Stores the results of [(task_id, task_result), ...] and acknowledges the tasks in one step.
 
         An `Exception` as result fails its task, and so does a result that cannot be encoded or is
         larger than `max_result`: whoever waits gets `PerformTaskError`. If a task has an end
         already, that one stays.
+
+        - retry - which failed tasks are performed again instead, and when. One that is not, of a
+          policy with more than one attempt, is kept as a dead letter.
         """
-        self._run(self._worker.give(queue_name, tasks))
+        self._run(self._worker.give(queue_name, tasks, retry))
 
     def acknowledge_tasks(self, queue_name: str, task_ids: Iterable[UUID]) -> None:
         """Ends tasks whose results nobody wants: nothing is stored."""
@@ -222,6 +260,17 @@ class WorkerTaskCourier(TaskCourier):
         that the worker of this name lives. Call it well before a lease runs out.
         """
         self._run(self._worker.renew(queue_name, worker_name))
+
+    def reclaim_tasks_of(self, queue_name: str, worker_id: bytes) -> None:
+        """
+        The worker whose courier had this `worker_id` is dead: its tasks go back to the queue at
+        once, as suspects, instead of when its lease runs out.
+        """
+        self._run(self._worker.bury(queue_name, worker_id))
+
+    def get_store_concerns(self) -> list[str]:
+        """What is wrong with the settings of the store itself, a line each."""
+        return self._run(self._worker.concerns())
 
     def release_tasks(self, queue_name: str) -> None:
         """Gives all tasks that this courier holds back to the queue, for others to take at once."""

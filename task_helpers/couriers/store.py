@@ -39,6 +39,24 @@ class End(NamedTuple):
     channel: bytes
 
 
+class Again(NamedTuple):
+    """A failed task that is performed again after `delay` ms, with its attempts counted."""
+
+    task_id: bytes
+    envelope: bytes
+    delay: int
+    priority: int
+
+
+class Buried(NamedTuple):
+    """A dead letter: the task, the outcome that its waiter got, and when, ms since 1970."""
+
+    task_id: bytes
+    envelope: bytes
+    outcome: bytes
+    buried_at: int
+
+
 class Taken(NamedTuple):
     """
     - tasks - (id, envelope) of the batch.
@@ -139,15 +157,35 @@ class Store(Protocol):
         batch: give it only when every task of the batch has an end. Returns the ids refused.
         """
 
+    def retry(self, queue: str, token: bytes, tasks: Sequence[Again]) -> Flow[set[bytes]]:
+        """
+        Puts tasks of a batch off, to be taken again later; only under its lease. Returns the ids
+        refused.
+        """
+
     def release(self, queue: str, token: bytes) -> Flow[None]:
         """Gives a batch back, to the head of the queue; nobody is blamed."""
 
-    def reclaim(self, queue: str, token: bytes, lease: int) -> Flow[tuple[bytes, bytes] | None]:
+    def reclaim(
+        self, queue: str, token: bytes, lease: int, *, dead: bool = False
+    ) -> Flow[tuple[bytes, bytes] | None]:
         """
-        Dissolves a batch whose lease has run out; its tasks become suspects. Returns the (id,
-        envelope) of a task convicted of killing workers: the caller now holds its batch under a
-        fresh lease and has to finish it as DEAD.
+        Dissolves a batch whose lease has run out, or, `dead`, whose worker was seen to die; its
+        tasks become suspects. Returns the (id, envelope) of a task convicted of killing workers:
+        the caller now holds its batch under a fresh lease and has to finish it as DEAD.
         """
+
+    def leases(self, queue: str) -> Flow[list[bytes]]:
+        """The tokens of all batches that workers hold."""
+
+    def steady_for(self) -> float:
+        """
+        Seconds since the store was last found unreachable. For a while after an outage, leases
+        have run out only because nobody could renew them. No I/O.
+        """
+
+    def concerns(self) -> Flow[list[str]]:
+        """What is wrong with the store's own settings, a line each; asked when a worker starts."""
 
     def cancel(self, queue: str, task_id: bytes, outcome: bytes) -> Flow[bool]:
         """Ends a task that no worker has taken yet. False: it runs, has ended, or never was."""
@@ -166,6 +204,18 @@ class Store(Protocol):
 
     def stats(self, queue: str) -> Flow[QueueStats]:
         """The numbers of a queue, at a cost that does not grow with its length."""
+
+    def dead_letters(self, queue: str, count: int) -> Flow[list[Buried]]:
+        """The newest dead letters."""
+
+    def requeue_dead(self, queue: str, tasks: Sequence[tuple[bytes, bytes]]) -> Flow[int]:
+        """Queues dead letters again under these envelopes. Returns how many there were."""
+
+    def delete_dead(self, queue: str, ids: Sequence[bytes]) -> Flow[int]:
+        """Forgets dead letters. Returns how many there were."""
+
+    def repair(self, queue: str) -> Flow[int]:
+        """Queues again what is unfinished and nowhere in line. Returns how many there were."""
 
     def register(self, ids: Collection[bytes]) -> Waiter:
         """Announces that hints on these ids are wanted; no I/O."""

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from task_helpers.couriers.store import End, Way
+from task_helpers.couriers.store import Again, Buried, End, Way
 
 RANK_OF_NONE = 100
 """The rank of priority 0; tasks of a lower rank are taken first."""
@@ -39,7 +39,7 @@ class MemoryQueue:
         self.tasks: dict[bytes, bytes] = {}
         self.delayed: dict[bytes, tuple[int, int]] = {}  # id -> due, rank
         self.batches: dict[bytes, Batch] = {}  # by token
-        self.dead: dict[bytes, tuple[bytes, bytes]] = {}  # id -> envelope, outcome; oldest first
+        self.dead: dict[bytes, Buried] = {}  # oldest first
         self.workers: dict[str, int] = {}  # name -> when it last reported
         self._ready: list[tuple[int, int, bytes]] = []  # heap of rank, sequence, id
         self._few: deque[bytes] = deque()  # crashed a worker once, in company
@@ -104,13 +104,14 @@ class MemoryQueue:
     def overdue(self, now: int) -> list[bytes]:
         return [token for token, batch in self.batches.items() if batch.deadline <= now]
 
-    def finish(self, token: bytes, end: End, most_dead: int) -> bool:
+    def finish(self, token: bytes, end: End, most_dead: int, now: int) -> bool:
         """False: refused. A success counts while unfinished, an error only under its lease."""
         held = token in self.batches
         if end.task_id not in self.tasks or not (held or end.way is Way.DONE):
             return False
         if end.way is Way.DEAD:
-            self.dead[end.task_id] = self.tasks[end.task_id], end.outcome
+            envelope = self.tasks[end.task_id]
+            self.dead[end.task_id] = Buried(end.task_id, envelope, end.outcome, now)
             for oldest in list(self.dead)[:-most_dead]:
                 del self.dead[oldest]
         self._remove(end.task_id)
@@ -121,10 +122,24 @@ class MemoryQueue:
         if batch := self.batches.pop(token, None):
             self._requeue([i for i in batch.ids if i in self.tasks])
 
-    def reclaim(self, token: bytes, lease: int, now: int) -> bytes | None:
-        """Dissolves an overdue batch. Returns a convicted task, whose batch is kept instead."""
+    def retry(self, token: bytes, task: Again, now: int) -> bool:
+        """False: refused. The task leaves its batch, which keeps its size: it was company."""
         batch = self.batches.get(token)
-        if batch is None or batch.deadline > now:
+        if batch is None or task.task_id not in batch.ids or task.task_id not in self.tasks:
+            return task.task_id in self.delayed
+        batch.ids[batch.ids.index(task.task_id)] = b""
+        self.tasks[task.task_id] = task.envelope
+        self.delayed[task.task_id] = now + task.delay, RANK_OF_NONE - task.priority
+        self._crashes.pop(task.task_id, None)
+        return True
+
+    def reclaim(self, token: bytes, lease: int, now: int, dead: bool) -> bytes | None:
+        """
+        Dissolves a batch that is overdue or whose worker is dead. Returns a convicted task, whose
+        batch is kept instead.
+        """
+        batch = self.batches.get(token)
+        if batch is None or (batch.deadline > now and not dead):
             return None
         blame = ALONE if len(batch.ids) == 1 else 1
         for task_id in (unfinished := [i for i in batch.ids if i in self.tasks]):
@@ -144,6 +159,16 @@ class MemoryQueue:
 
     def forget_worker(self, worker: str) -> None:
         self.workers.pop(worker, None)
+
+    # --- Upkeep
+
+    def requeue_dead(self, task_id: bytes, envelope: bytes) -> bool:
+        if self.dead.pop(task_id, None) is None:
+            return task_id in self.tasks
+        self._results.pop(task_id, None)
+        self.tasks[task_id] = envelope
+        self._push(task_id, RANK_OF_NONE)
+        return True
 
     # --- The parts of these
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
@@ -9,7 +10,7 @@ from task_helpers import outcomes
 from task_helpers.couriers._memory.queue import RANK_OF_NONE, MemoryQueue
 from task_helpers.couriers._memory.server import HintWaiter, MemoryServer, Place, Step
 from task_helpers.couriers.options import CourierOptions
-from task_helpers.couriers.store import End, Look, QueueStats, Taken
+from task_helpers.couriers.store import Again, Buried, End, Look, QueueStats, Taken
 from task_helpers.effects import Flow
 from task_helpers.exceptions import QueueFull
 from task_helpers.ids import made_at_ms
@@ -182,6 +183,15 @@ class MemoryStore:
 
         return _step(act)
 
+    def retry(self, queue: str, token: bytes, tasks: Sequence[Again]) -> Flow[set[bytes]]:
+        state = self._server.place(queue).queue
+
+        def act() -> set[bytes]:
+            now = self._server.now()
+            return {task.task_id for task in tasks if not state.retry(token, task, now)}
+
+        return _step(act)
+
     def release(self, queue: str, token: bytes) -> Flow[None]:
         place = self._server.place(queue)
 
@@ -191,22 +201,58 @@ class MemoryStore:
 
         return _step(act)
 
-    def reclaim(self, queue: str, token: bytes, lease: int) -> Flow[tuple[bytes, bytes] | None]:
+    def reclaim(
+        self, queue: str, token: bytes, lease: int, *, dead: bool = False
+    ) -> Flow[tuple[bytes, bytes] | None]:
         place = self._server.place(queue)
 
         def act() -> tuple[bytes, bytes] | None:
-            convict = place.queue.reclaim(token, lease, self._server.now())
+            convict = place.queue.reclaim(token, lease, self._server.now(), dead)
             place.wake_workers()
             return (convict, place.queue.tasks[convict]) if convict else None
 
         return _step(act)
 
+    def leases(self, queue: str) -> Flow[list[bytes]]:
+        state = self._server.place(queue).queue
+        return _step(lambda: list(state.batches))
+
+    def steady_for(self) -> float:
+        return math.inf
+
+    def concerns(self) -> Flow[list[str]]:
+        return _step(list)
+
+    # --- Upkeep
+
+    def dead_letters(self, queue: str, count: int) -> Flow[list[Buried]]:
+        state = self._server.place(queue).queue
+        return _step(lambda: list(reversed(state.dead.values()))[:count])
+
+    def requeue_dead(self, queue: str, tasks: Sequence[tuple[bytes, bytes]]) -> Flow[int]:
+        place = self._server.place(queue)
+
+        def act() -> int:
+            place.wake_workers()
+            return sum(place.queue.requeue_dead(*task) for task in tasks)
+
+        return _step(act)
+
+    def delete_dead(self, queue: str, ids: Sequence[bytes]) -> Flow[int]:
+        state = self._server.place(queue).queue
+        return _step(lambda: sum(state.dead.pop(i, None) is not None for i in ids))
+
+    def repair(self, queue: str) -> Flow[int]:
+        """Nobody but these verbs changes a queue in memory: nothing gets lost."""
+        return _step(lambda: 0)
+
     # --- Both sides
 
     def _finish(self, state: MemoryQueue, token: bytes, end: End) -> bool:
         """True as well for an end that is stored already: a repeat is not refused."""
-        if not state.finish(token, end, self._options.max_dead_letters):
-            return (state.outcome(end.task_id, self._server.now()) or b"") == end.outcome
+        now = self._server.now()
+        if not state.finish(token, end, self._options.max_dead_letters, now):
+            return (state.outcome(end.task_id, now) or b"") == end.outcome
         if end.outcome:
             self._store_outcome(state, end.task_id, end.outcome)
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,15 @@ class Asking:
         self._address = address
         self._retry_seconds = retry_seconds
         self._patient = patient
+        self._outage_at = -math.inf
+
+    def steady_for(self) -> float:
+        """Seconds since Redis last gave no answer, or since it was started."""
+        return time.monotonic() - self._outage_at
+
+    def note_start(self, seconds_ago: float) -> None:
+        """A Redis that has just started was away: others could not reach it either."""
+        self._outage_at = max(self._outage_at, time.monotonic() - seconds_ago)
 
     def impatient(self) -> Asking:
         """The same, but it gives up on a Redis that does not answer after about a second."""
@@ -83,11 +93,17 @@ class Asking:
             except NoScriptError:
                 raise
             except (RedisError, OSError) as error:
-                pause = next(pauses, None) if passes(error) else None
+                pause = next(pauses, None) if self._is_outage(error) else None
                 if pause is None:
                     raise translated(error, self._address) from None
             asked = repeat or first
             yield Sleep(pause)
+
+    def _is_outage(self, error: Exception) -> bool:
+        if passes(error):
+            self._outage_at = time.monotonic()
+            return True
+        return False
 
 
 def _without_errors(replies: list[Any]) -> list[Any]:

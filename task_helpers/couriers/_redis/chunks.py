@@ -1,0 +1,34 @@
+"""Cutting what a verb is given into pieces that one script call can take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+CHUNK_TASKS = 1_000
+CHUNK_BYTES = 8_000_000
+"""Most of one script call: Lua's unpack breaks near 8,000 values, and others wait meanwhile."""
+
+
+def grouped(items: Iterable[T], key_of: Callable[[T], K]) -> dict[K, list[T]]:
+    groups: dict[K, list[T]] = {}
+    for item in items:
+        groups.setdefault(key_of(item), []).append(item)
+    return groups
+
+
+def chunks(items: Sequence[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
+    """Up to 1,000 items and 8 MB each; an item over the size goes alone."""
+    chunk: list[T] = []
+    size = 0
+    for item in items:
+        if chunk and (len(chunk) == CHUNK_TASKS or size + size_of(item) > CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(item)
+        size += size_of(item)
+    if chunk:
+        yield chunk

@@ -1,0 +1,123 @@
+"""The client's verbs on Redis: adding, reading and waiting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from task_helpers.couriers._redis.chunks import chunks
+from task_helpers.couriers._redis.commands import Argument
+from task_helpers.couriers._redis.hints import HintWaiter
+from task_helpers.couriers._redis.verbs import Verbs
+from task_helpers.couriers.store import Look
+from task_helpers.effects import Flow
+from task_helpers.envelopes import NO_CHANNEL, open_envelope
+from task_helpers.exceptions import DeserializationError
+
+ANY_LENGTH = -1
+CLOCK_CACHE_SECONDS = 60
+
+
+class ClientVerbs(Verbs):
+    """See `Store`."""
+
+    _clock = (0.0, 0)
+
+    def now(self) -> Flow[int]:
+        """Redis is asked once a minute: in between, the monotonic clock has not drifted far."""
+        read_at, offset = self._clock
+        if not read_at or time.monotonic() - read_at > CLOCK_CACHE_SECONDS:
+            [(whole, micro)] = yield from self._ask.commands([("TIME",)])
+            read_at = time.monotonic()
+            offset = int(whole) * 1000 + int(micro) // 1000 - int(read_at * 1000)
+            self._clock = (read_at, offset)
+        return int(time.monotonic() * 1000) + offset
+
+    def add(
+        self,
+        queue: str,
+        tasks: Sequence[tuple[bytes, bytes]],
+        *,
+        priority: int = 0,
+        delay: int = 0,
+        due: int = 0,
+    ) -> Flow[None]:
+        """The first chunk is admitted only if all of them fit, so a bulk add is all or nothing."""
+        keys, limit, left = self._of(queue), self._options.max_queue_length, len(tasks)
+        for chunk in chunks(tasks, lambda task: len(task[1])):
+            left -= len(chunk)
+            task_ids = [task_id for task_id, _ in chunk]
+            room = ANY_LENGTH if limit is None else max(0, limit - left)
+            arguments: list[Argument] = [room, 100 - priority, delay, due, len(chunk), *task_ids]
+            arguments.extend(envelope for _, envelope in chunk)
+            first = [keys.tasks, keys.pending, keys.ranked, keys.delayed, keys.wake, keys.sequence]
+            yield from self._ask.script(
+                "add", first, arguments, repeat_keys=first + [keys.bucket(i) for i in task_ids]
+            )
+            limit = None
+
+    def outcomes(self, queue: str, ids: Sequence[bytes]) -> Flow[list[bytes | None]]:
+        buckets = self._by_bucket(queue, ids)
+        if not buckets:
+            return []
+        replies = yield from self._ask.commands([("HMGET", key, *b) for key, b in buckets.items()])
+        found: dict[bytes, bytes | None] = {}
+        for bucket, values in zip(buckets.values(), replies, strict=True):
+            found.update(zip(bucket, values, strict=True))
+        return [found[task_id] for task_id in ids]
+
+    def look(self, queue: str, ids: Sequence[bytes]) -> Flow[list[Look]]:
+        found: dict[bytes, Look] = {}
+        for chunk in chunks(ids, len):
+            buckets = self._by_bucket(queue, chunk)
+            keys = [self._of(queue).tasks, *buckets]
+            arguments = list[Argument]()
+            for bucket in buckets.values():
+                arguments += [len(bucket), *bucket]
+            replies = yield from self._ask.script("look", keys, arguments)
+            asked = [task_id for bucket in buckets.values() for task_id in bucket]
+            found.update(zip(asked, map(_look, replies), strict=True))
+        return [found[task_id] for task_id in ids]
+
+    def forget(self, queue: str, ids: Sequence[bytes]) -> Flow[None]:
+        buckets = self._by_bucket(queue, ids)
+        if buckets:
+            yield from self._ask.commands([("HDEL", key, *b) for key, b in buckets.items()])
+
+    def cancel(self, queue: str, task_id: bytes, outcome: bytes) -> Flow[bool]:
+        keys, answer = self._of(queue), b"changed"
+        while answer == b"changed":
+            held, envelope = yield from self._ask.commands(
+                [("ZRANGE", keys.leases, 0, -1), ("HGET", keys.tasks, task_id)]
+            )
+            names = [keys.tasks, keys.leases, keys.ranked, keys.delayed, keys.crashes]
+            channel = self._hint_channel(_channel_of(envelope))
+            answer = yield from self._ask.script(
+                "cancel",
+                [*names, keys.bucket(task_id), *keys.batches(held)],
+                [task_id, outcome, self._options.result_ttl_ms, channel, *held],
+            )
+        return answer == b"cancelled"
+
+    @property
+    def channel(self) -> bytes:
+        return self._hints.channel
+
+    def register(self, ids: Collection[bytes]) -> HintWaiter:
+        return self._hints.register(ids)
+
+    def unregister(self, waiter: Any) -> None:
+        self._hints.unregister(waiter)
+
+
+def _look(reply: bytes | int) -> Look:
+    return Look(None, reply == 1) if isinstance(reply, int) else Look(reply, False)
+
+
+def _channel_of(envelope: bytes | None) -> bytes:
+    """Of a task that ends without having been opened by a worker."""
+    try:
+        return open_envelope(envelope or b"")[0].channel
+    except DeserializationError:
+        return NO_CHANNEL

@@ -1,0 +1,37 @@
+"""What the verbs of the Redis store share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from task_helpers.couriers._redis.asking import Asking
+from task_helpers.couriers._redis.chunks import grouped
+from task_helpers.couriers._redis.hints import Hints
+from task_helpers.couriers._redis.keys import QueueKeys, hint_channel
+from task_helpers.couriers.options import CourierOptions
+
+
+class Verbs:
+    """
+    - asking - how Redis is asked.
+    - hints - where this process listens.
+    - prefix - what all keys begin with.
+    """
+
+    def __init__(self, asking: Asking, hints: Hints, prefix: str, options: CourierOptions) -> None:
+        self._ask = asking
+        self._hints = hints
+        self._prefix = prefix
+        self._options = options
+        self._keys: dict[str, QueueKeys] = {}
+
+    def _of(self, queue: str) -> QueueKeys:
+        if queue not in self._keys:
+            self._keys[queue] = QueueKeys(self._prefix, queue)
+        return self._keys[queue]
+
+    def _by_bucket(self, queue: str, ids: Iterable[bytes]) -> dict[bytes, list[bytes]]:
+        return grouped(ids, self._of(queue).bucket)
+
+    def _hint_channel(self, channel: bytes) -> bytes:
+        return hint_channel(self._prefix, channel)

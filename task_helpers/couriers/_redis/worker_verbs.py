@@ -1,0 +1,137 @@
+"""The worker's verbs on Redis: taking, ending and holding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from task_helpers.couriers._redis.chunks import chunks, grouped
+from task_helpers.couriers._redis.commands import Argument, Command
+from task_helpers.couriers._redis.keys import QueueKeys
+from task_helpers.couriers._redis.verbs import Verbs
+from task_helpers.couriers.store import Again, End, Taken
+from task_helpers.effects import Flow
+
+CONVICTING_CRASHES = 3
+WORKER_FORGOTTEN_MS = 60_000
+
+
+class WorkerVerbs(Verbs):
+    """See `Store`."""
+
+    def take(
+        self, queue: str, token: bytes, max_count: int, lease: int, wait: float = 0
+    ) -> Flow[Taken]:
+        keys = self._of(queue)
+        reply = yield from self._ask.script(
+            "take",
+            [
+                *(keys.pending, keys.ranked, keys.few, keys.alone, keys.tasks, keys.delayed),
+                *(keys.leases, keys.batch(token), keys.wake, keys.sequence),
+            ],
+            [token, max_count, lease],
+            after=_blocking(keys, wait),
+            blocks=wait,
+        )
+        ids, envelopes, now, next_due, overdue = reply
+        tasks = list(zip(ids, envelopes, strict=True))
+        return Taken(tasks, now, None if next_due < 0 else next_due, overdue)
+
+    def waiting(self, queue: str, wait: float = 0) -> Flow[int]:
+        keys = self._of(queue)
+        if wait:
+            yield from self._ask.commands([("BZPOPMIN", keys.wake, wait)], blocks=wait)
+        lengths = yield from self._ask.commands(
+            [
+                *(("LLEN", key) for key in (keys.pending, keys.few, keys.alone)),
+                ("ZCARD", keys.ranked),
+            ]
+        )
+        return sum(lengths)
+
+    def renew(
+        self, queue: str, worker: str, tokens: Sequence[bytes], lease: int
+    ) -> Flow[set[bytes]]:
+        keys = self._of(queue)
+        arguments: list[Argument] = [lease, worker, WORKER_FORGOTTEN_MS, *tokens]
+        lost = yield from self._ask.script("renew", [keys.leases, keys.workers], arguments)
+        return set(lost)
+
+    def farewell(self, queue: str, worker: str) -> Flow[None]:
+        yield from self._ask.commands([("ZREM", self._of(queue).workers, worker)])
+
+    def finish(
+        self, queue: str, token: bytes, ends: Sequence[End], *, last: bool
+    ) -> Flow[set[bytes]]:
+        refused: set[bytes] = set()
+        left = len(ends)
+        for chunk in chunks(ends, lambda end: len(end.outcome)) if ends else [[]]:
+            left -= len(chunk)
+            refused |= yield from self._finish_chunk(queue, token, chunk, last and not left)
+        return refused
+
+    def _finish_chunk(
+        self, queue: str, token: bytes, ends: Sequence[End], last: bool
+    ) -> Flow[set[bytes]]:
+        keys = self._of(queue)
+        groups = grouped(ends, lambda end: (keys.bucket(end.task_id), end.way))
+        hints = grouped((end for end in ends if any(end.channel)), lambda end: end.channel)
+        ordered = [end for group in groups.values() for end in group]
+        options, names = self._options, [keys.tasks, keys.leases, keys.batch(token), keys.crashes]
+        refused = yield from self._ask.script(
+            "finish",
+            [*names, keys.dead, keys.dead_tasks, keys.dead_outcomes, *(key for key, _ in groups)],
+            [
+                *(token, options.result_ttl_ms, int(last), options.max_dead_letters),
+                *(len(ends), len(hints)),
+                *(value for (_, way), group in groups.items() for value in (way, len(group))),
+                *(value for hint in hints.items() for value in self._hint(*hint)),
+                *(end.task_id for end in ordered),
+                *(end.outcome for end in ordered),
+            ],
+        )
+        return set(refused)
+
+    def retry(self, queue: str, token: bytes, tasks: Sequence[Again]) -> Flow[set[bytes]]:
+        keys = self._of(queue)
+        names = [keys.tasks, keys.leases, keys.batch(token), keys.delayed, keys.crashes]
+        refused: set[bytes] = set()
+        for chunk in chunks(tasks, lambda task: len(task.envelope)):
+            arguments: list[Argument] = [token]
+            for task_id, envelope, delay, priority in chunk:
+                arguments += [task_id, envelope, delay, 100 - priority]
+            refused.update((yield from self._ask.script("retry", names, arguments)))
+        return refused
+
+    def release(self, queue: str, token: bytes) -> Flow[None]:
+        yield from self._reclaim(queue, token, "released", 0)
+
+    def reclaim(
+        self, queue: str, token: bytes, lease: int, *, dead: bool = False
+    ) -> Flow[tuple[bytes, bytes] | None]:
+        why = "dead" if dead else "expired"
+        _, *convicted = yield from self._reclaim(queue, token, why, lease)
+        return (convicted[0], convicted[1]) if convicted else None
+
+    def _reclaim(self, queue: str, token: bytes, why: str, lease: int) -> Flow[list[Any]]:
+        keys = self._of(queue)
+        names = [keys.pending, keys.few, keys.alone, keys.tasks, keys.leases, keys.batch(token)]
+        return self._ask.script(
+            "reclaim",
+            [*names, keys.crashes, keys.wake],
+            [token, why, CONVICTING_CRASHES, lease],
+        )
+
+    def leases(self, queue: str) -> Flow[list[bytes]]:
+        [tokens] = yield from self._ask.commands([("ZRANGE", self._of(queue).leases, 0, -1)])
+        return list(tokens)
+
+    def steady_for(self) -> float:
+        return self._ask.steady_for()
+
+    def _hint(self, channel: bytes, ends: Iterable[End]) -> tuple[bytes, bytes]:
+        return self._hint_channel(channel), b"".join(end.task_id for end in ends)
+
+
+def _blocking(keys: QueueKeys, wait: float) -> Command | None:
+    return ("BZPOPMIN", keys.wake, wait) if wait else None

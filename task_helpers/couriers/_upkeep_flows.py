@@ -1,0 +1,76 @@
+"""Looking at a queue and mending it, without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from task_helpers import ids, outcomes
+from task_helpers.couriers.options import CourierOptions
+from task_helpers.couriers.queues import valid_queue_name
+from task_helpers.couriers.store import Buried, QueueStats, Store
+from task_helpers.effects import Flow
+from task_helpers.envelopes import open_envelope, with_attempts
+from task_helpers.exceptions import DeserializationError, TaskHelpersError
+from task_helpers.tasks import DeadLetter
+
+
+class UpkeepFlows:
+    """What neither a caller nor a worker needs for its work."""
+
+    def __init__(self, store: Store, options: CourierOptions) -> None:
+        self._store = store
+        self._options = options
+
+    def stats(self, queue_name: str, patient: bool) -> Flow[QueueStats]:
+        store = self._store if patient else self._store.impatient()
+        return store.stats(valid_queue_name(queue_name))
+
+    def dead_letters(self, queue_name: str, max_count: int) -> Flow[list[DeadLetter]]:
+        buried = yield from self._store.dead_letters(valid_queue_name(queue_name), max_count)
+        return [self._dead_letter(letter) for letter in buried]
+
+    def requeue(self, queue_name: str, task_ids: Iterable[UUID | str]) -> Flow[int]:
+        """Attempts are counted from the start again. What cannot be opened stays where it is."""
+        queue, wanted = valid_queue_name(queue_name), set(map(ids.to_bytes, task_ids))
+        buried = yield from self._store.dead_letters(queue, self._options.max_dead_letters)
+        tasks = [(i, envelope) for i, envelope, *_ in buried if i in wanted and _opens(envelope)]
+        fresh = [(task_id, with_attempts(envelope, 0)) for task_id, envelope in tasks]
+        return (yield from self._store.requeue_dead(queue, fresh))
+
+    def delete(self, queue_name: str, task_ids: Iterable[UUID | str]) -> Flow[int]:
+        queue = valid_queue_name(queue_name)
+        return self._store.delete_dead(queue, [ids.to_bytes(task_id) for task_id in task_ids])
+
+    def repair(self, queue_name: str) -> Flow[int]:
+        return self._store.repair(valid_queue_name(queue_name))
+
+    def _dead_letter(self, letter: Buried) -> DeadLetter:
+        task_id = ids.to_uuid(letter.task_id)
+        buried_at = datetime.fromtimestamp(letter.buried_at / 1000, UTC)
+        return DeadLetter(
+            task_id, self._data(letter.envelope), self._error(letter.outcome, task_id), buried_at
+        )
+
+    def _data(self, envelope: bytes) -> Any:
+        try:
+            header, payload = open_envelope(envelope)
+            return self._options.decoder(header.codec).loads(payload)
+        except TaskHelpersError:
+            return envelope
+
+    def _error(self, outcome: bytes, task_id: UUID) -> Exception:
+        try:
+            outcomes.decode(outcome, task_id, self._options.decoder)
+        except TaskHelpersError as error:
+            return error
+        return DeserializationError(f"the error of task {task_id} is damaged")
+
+
+def _opens(envelope: bytes) -> bool:
+    try:
+        return bool(open_envelope(envelope))
+    except DeserializationError:
+        return False

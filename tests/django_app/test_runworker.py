@@ -12,7 +12,9 @@ from django.core.management import CommandError, call_command, get_commands, loa
 
 from django_task_helpers import courier, couriers
 from django_task_helpers.management.commands.runworker import Command
+from shop.workers import BulkSaveWorker
 from task_helpers import task_function
+from tests.support.waiting import in_thread
 
 REDIS = "task_helpers.couriers.redis.RedisClientWorkerTaskCourier"
 MEMORY = "task_helpers.couriers.memory.MemoryClientWorkerTaskCourier"
@@ -96,6 +98,27 @@ def test_a_signal_lets_it_finish_the_batch_and_the_former_handlers_return(on_mem
     assert courier.wait_for_task_result("sums", task_id, timeout=0) is None
     assert courier.get_queue_stats("sums").waiting == 1
     assert signal.getsignal(signal.SIGTERM) is former
+
+
+def test_it_runs_in_a_thread_where_no_signal_can_be_handled(on_memory) -> None:
+    on_memory({"sums": {}})
+    [task_id] = add(1)
+    in_thread(run, "sums", iterations=1).result(timeout=10)
+    assert courier.wait_for_task_result("sums", task_id, timeout=0) == 2
+
+
+def test_an_error_in_the_worker_is_not_hidden(on_memory, monkeypatch) -> None:
+    # given a worker that cannot be set up
+    def setup(self) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(BulkSaveWorker, "setup", setup)
+    on_memory()
+    stdout = io.StringIO()
+    # when it is run, then the error comes out, and the stop line names it
+    with pytest.raises(ZeroDivisionError):
+        call_command("runworker", "bulk_data_saving", stdout=stdout)
+    assert "bulk_data_saving stopped (ZeroDivisionError): 0 tasks" in stdout.getvalue()
 
 
 def test_another_courier_can_be_chosen(configured) -> None:

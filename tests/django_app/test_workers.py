@@ -67,6 +67,17 @@ def test_a_field_with_an_impossible_value_names_the_setting(on_memory) -> None:
     )
 
 
+def test_a_worker_whose_constructor_takes_the_courier_only_can_be_run(
+    on_memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(self: BulkSaveWorker, task_courier: Any) -> None:
+        BaseWorker.__init__(self, task_courier)
+
+    monkeypatch.setattr(BulkSaveWorker, "__init__", init)
+    on_memory()
+    assert build_worker("bulk_data_saving").queue_name == "bulk_data_saving"
+
+
 def test_an_unknown_queue_lists_the_known_ones(on_memory) -> None:
     on_memory({"reports": {}})
     with pytest.raises(UnknownQueue, match="known: bulk_data_saving, reports") as caught:

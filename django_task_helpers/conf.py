@@ -122,7 +122,7 @@ def place(*keys: str) -> str:
 
 def known(names: Iterable[str], wanted: object = "") -> str:
     """The names to choose from, for messages; a near match to what was wanted comes first."""
-    names = sorted(names)
+    names = sorted(map(str, names))
     near = difflib.get_close_matches(str(wanted)[:200], names, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
     return f"{guess}known: {', '.join(names) or 'none'}"

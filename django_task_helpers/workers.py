@@ -194,7 +194,9 @@ def _fields(worker_class: WorkerClass) -> set[str]:
 def _make_worker(
     queue: Queue, task_courier: WorkerTaskCourier, fields: Mapping[str, Any]
 ) -> BaseWorker:
-    given = {"queue_name": queue.name, **queue.options, **fields}
+    given = {**queue.options, **fields}
+    if queue.worker_class.queue_name != queue.name:
+        given["queue_name"] = queue.name
     worker = queue.worker_class(task_courier, **given)
     try:
         worker.check_fields()

@@ -56,8 +56,8 @@ def build_courier(settings: CourierSettings) -> ClientWorkerTaskCourier:
     try:
         return cast(ClientWorkerTaskCourier, backend(**arguments))
     except (TypeError, ValueError) as error:
-        where, what = settings.where("OPTIONS"), str(error)
-        raise SettingError("E007", where, what, "see CourierOptions") from error
+        remedy = f"correct it; {known(keywords - {CONNECTION})}"
+        raise SettingError("E007", settings.where("OPTIONS"), str(error), remedy) from error
 
 
 def _backend(settings: CourierSettings) -> type[TaskCourier]:

@@ -40,6 +40,10 @@ class StopSignals:
 
     @contextmanager
     def handled(self) -> Iterator[None]:
+        """Only the main thread can; elsewhere, as in a test, the signals are somebody else's."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         former = {number: signal.signal(number, self._handle) for number in STOP_SIGNALS}
         try:
             yield
@@ -74,7 +78,7 @@ class WorkerRun:
 
     def perform(self) -> int:
         """
-        Works until the end, in the main thread, and returns the exit code of the process: 0, or
+        Works until the end and returns the exit code of the process: 0, or
         128 + the number of the second signal. Raises `CourierError` when the store is away at the
         start.
         """
@@ -115,14 +119,14 @@ class WorkerRun:
             f"{self._courier}, up to {worker.max_tasks_per_iteration} tasks a batch, "
             f"pid {os.getpid()}. Ctrl-C or SIGTERM stops it."
         )
+        error: BaseException | None = None
         try:
             worker.perform(total_iterations=self._iterations)
-        except CourierError:
+        except BaseException as raised:
+            error = raised
             raise
-        except BaseException as error:
+        finally:
             self._say(self._farewell(self._cause(error), time.monotonic() - began))
-            raise
-        self._say(self._farewell(self._cause(None), time.monotonic() - began))
 
     def _farewell(self, cause: str, seconds: float) -> str:
         worker = self._worker
@@ -137,7 +141,7 @@ class WorkerRun:
         if self._signals.forced:
             return f"{received[1].name} in the middle of a batch, which was given back"
         if error is not None:
-            return f"{type(error).__name__}: {error}"
+            return type(error).__name__
         if received:
             return received[0].name
         if worker.max_tasks is not None and worker.tasks_performed >= worker.max_tasks:

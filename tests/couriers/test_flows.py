@@ -1,0 +1,244 @@
+"""The flows by hand: what they ask for, and what they make of each answer."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from task_helpers import exceptions, ids, outcomes
+from task_helpers.couriers._awaited import FIRST_LOOK, LOOK_TASKS, Awaited
+from task_helpers.couriers._claims import Claims
+from task_helpers.couriers._client_flows import ClientFlows
+from task_helpers.couriers._worker_flows import WorkerFlows
+from task_helpers.couriers.options import CourierOptions
+from task_helpers.couriers.store import Look, Taken, Way
+from task_helpers.effects import Listen, Sleep
+from task_helpers.envelopes import Header
+from tests.support.scripted import Driver, ScriptedStore, Verb
+
+Q, A, B = "q", b"a" * 16, b"b" * 16
+OPTIONS = CourierOptions()
+
+
+@pytest.fixture
+def store() -> ScriptedStore:
+    return ScriptedStore()
+
+
+def success(value: Any) -> bytes:
+    return outcomes.encode_success(value, OPTIONS.codec)
+
+
+def envelope(data: Any = None, **header: Any) -> bytes:
+    return Header(OPTIONS.codec.codec, **header).pack() + OPTIONS.codec.dumps(data)
+
+
+# --- Waiting for results
+
+
+def collecting(store: Any, *task_ids: bytes, until: float | None = None) -> Driver:
+    awaited = Awaited(store, Q, task_ids)
+    awaited.__enter__()
+    return Driver(awaited.collect(until))
+
+
+def test_hinted_results_are_read_and_no_others(store: ScriptedStore) -> None:
+    flow = collecting(store, A, B)
+    assert isinstance(flow.asked, Listen)
+    assert flow.reply({A, b"x" * 16}).asked == Verb("outcomes", (Q, [A]))
+    assert isinstance(flow.reply([b"outcome a"]).asked, Listen)
+    assert flow.reply({B}).asked == Verb("outcomes", (Q, [B]))
+    assert flow.reply([b"outcome b"]).result == {A: b"outcome a", B: b"outcome b"}
+
+
+def test_missed_hints_make_it_read_everything_that_is_missing(store: ScriptedStore) -> None:
+    flow = collecting(store, A, B)
+    assert flow.reply(None).asked == Verb("outcomes", (Q, [A, B]))
+    assert isinstance(flow.reply([b"outcome a", None]).asked, Listen)
+    assert flow.reply(None).asked == Verb("outcomes", (Q, [B]))
+
+
+def test_without_hints_it_looks_at_growing_intervals(store: ScriptedStore) -> None:
+    flow, waits = collecting(store, A), list[float]()
+    for _ in range(6):
+        waits.append(flow.asked.seconds)
+        assert flow.reply(set()).asked == Verb("look", (Q, [A]))
+        flow.reply([Look(None, True)])
+    assert waits == pytest.approx([FIRST_LOOK, 0.2, 0.4, 0.8, 1, 1], abs=0.02)
+
+
+def test_a_hint_for_what_has_no_outcome_is_only_a_hint(store: ScriptedStore) -> None:
+    flow = collecting(store, A)
+    flow.reply({A}).reply([None])
+    assert isinstance(flow.asked, Listen)
+
+
+def test_a_look_finds_what_was_not_hinted_at_and_what_is_lost(store: ScriptedStore) -> None:
+    flow = collecting(store, A, B).reply(set())
+    found = flow.reply([Look(b"outcome", False), Look(None, False)]).result
+    assert found[A] == b"outcome"
+    with pytest.raises(exceptions.TaskLost):
+        outcomes.decode(found[B], UUID(bytes=B), OPTIONS.decoder)
+
+
+def test_a_look_is_bounded_and_the_next_one_goes_on(store: ScriptedStore) -> None:
+    task_ids = ids.new_ids(LOOK_TASKS + 5)
+    flow = collecting(store, *task_ids).reply(set())
+    assert flow.asked.arguments[1] == task_ids[:LOOK_TASKS]
+    flow.reply([Look(None, True)] * LOOK_TASKS).reply(set())
+    assert flow.asked.arguments[1][:5] == task_ids[LOOK_TASKS:]
+
+
+def test_time_is_up_between_two_looks(store: ScriptedStore) -> None:
+    # given somebody who waits for 30 ms
+    until = time.monotonic() + 0.03
+    flow = collecting(store, A, until=until)
+    assert flow.asked.seconds <= 0.03
+
+    def go_on() -> None:
+        while True:
+            flow.reply([Look(None, True)] if isinstance(flow.asked, Verb) else set())
+
+    # when nothing comes
+    with pytest.raises(TimeoutError, match="is a worker running"):
+        go_on()
+    # then it ends in time, though no look was due
+    assert until <= time.monotonic() < until + 0.5
+
+
+def test_nobody_stays_registered(store: ScriptedStore) -> None:
+    client = ClientFlows(store, OPTIONS)  # type: ignore[arg-type]
+    flow = Driver(client.wait(Q, [UUID(bytes=A)], True, None))
+    assert len(store.registered) == 1
+    with pytest.raises(KeyboardInterrupt):
+        flow.fail(KeyboardInterrupt())  # type: ignore[arg-type]
+    assert store.registered == []
+
+
+def test_call_listens_before_it_adds(store: ScriptedStore) -> None:
+    client = ClientFlows(store, OPTIONS)  # type: ignore[arg-type]
+    flow = Driver(client.call(Q, "data", 5)).reply(1_000)
+    assert flow.asked.name == "add"
+    [(task_id, sealed)] = flow.asked.arguments[1]
+    assert list(store.registered[0]) == [task_id]
+    assert sealed == envelope("data", deadline=6_000, channel=store.channel)
+    assert isinstance(flow.reply(None).asked, Listen)
+
+
+def test_a_result_that_was_read_is_returned_though_it_cannot_be_deleted(
+    store: ScriptedStore,
+) -> None:
+    client = ClientFlows(store, OPTIONS)  # type: ignore[arg-type]
+    flow = Driver(client.get(Q, UUID(bytes=A), True)).reply([success(7)])
+    assert flow.asked == Verb("forget", (Q, [A]))
+    assert flow.fail(exceptions.CourierUnavailable("gone")).result == 7
+
+
+# --- Taking tasks
+
+
+@pytest.fixture
+def worker(store: ScriptedStore) -> WorkerFlows:
+    return WorkerFlows(store, OPTIONS, Claims())  # type: ignore[arg-type]
+
+
+def took(
+    *tasks: tuple[bytes, bytes], now: int = 0, due: int | None = None, overdue: Any = ()
+) -> Taken:
+    return Taken(list(tasks), now, due, list(overdue))
+
+
+def test_a_wait_first_asks_then_blocks_no_longer_than_useful(worker: WorkerFlows) -> None:
+    flow = Driver(worker.wait(Q, 10, None, 0))
+    blocks = [flow.asked.arguments[-1]]
+    for taken in (took(), took(due=300), took(due=60_000)):
+        blocks.append(flow.reply(taken).asked.arguments[-1])
+    assert blocks == [0, 1.0, 0.3, 1.0]
+    assert flow.reply(took((A, envelope(1)))).result == [(UUID(bytes=A), 1)]
+
+
+def test_every_take_has_a_token_of_its_own(worker: WorkerFlows) -> None:
+    flow = Driver(worker.wait(Q, 10, None, 0))
+    tokens = {flow.asked.arguments[1], flow.reply(took()).asked.arguments[1]}
+    assert {len(token) for token in tokens} == {16}
+    assert len(tokens) == 2
+
+
+def test_lingering_counts_first_and_holds_nothing_meanwhile(worker: WorkerFlows) -> None:
+    flow = Driver(worker.wait(Q, 10, None, 0.5))
+    assert flow.asked == Verb("waiting", (Q, 0.0))
+    assert flow.reply(3).asked == Sleep(0.5)
+    assert flow.reply(None).asked.name == "take"
+    full = Driver(worker.wait(Q, 10, None, 0.5)).reply(10)
+    assert full.asked.name == "take"
+
+
+def test_an_overdue_batch_is_reclaimed_and_looked_for_at_once(worker: WorkerFlows) -> None:
+    flow = Driver(worker.wait(Q, 10, 0, 0)).reply(took(overdue=[b"token"]))
+    assert flow.asked == Verb("reclaim", (Q, b"token", 30_000))
+    assert flow.reply(None).asked.name == "take"
+    with pytest.raises(TimeoutError):
+        flow.reply(took())
+
+
+def test_a_convict_is_ended_under_the_lease_it_is_held_by(worker: WorkerFlows) -> None:
+    flow = Driver(worker.wait(Q, 10, 0, 0)).reply(took(overdue=[b"token"]))
+    flow.reply((A, envelope(1, channel=b"listener")))
+    queue, token, [end], last = flow.asked.arguments
+    assert (flow.asked.name, queue, token, last) == ("finish", Q, b"token", True)
+    assert (end.way, end.task_id, end.channel) == (Way.DEAD, A, b"listener")
+    with pytest.raises(exceptions.WorkerLost):
+        outcomes.decode(end.outcome, UUID(bytes=A), OPTIONS.decoder)
+
+
+def test_what_cannot_be_performed_is_ended_and_the_rest_is_returned(worker: WorkerFlows) -> None:
+    # given an expired task, one that is damaged, one of a newer format, and a good one
+    newer = bytes([9]) + envelope(4)[1:]
+    taken = took(
+        (A, envelope(1, deadline=1_000)), (b"d" * 16, b"short"), (b"n" * 16, newer), now=1_000
+    )
+    taken.tasks.append((B, envelope("good", deadline=1_001)))
+    # when they are taken
+    flow = Driver(worker.take(Q, 4)).reply(taken)
+    # then three ends are written, while the batch stays open for the fourth
+    _, _, ends, last = flow.asked.arguments
+    assert [end.way for end in ends] == [Way.FAILED, Way.DEAD, Way.DEAD]
+    assert last is False
+    assert flow.reply(set()).result == [(UUID(bytes=B), "good")]
+
+
+def test_the_end_of_the_last_task_closes_the_batch(worker: WorkerFlows) -> None:
+    taken = took((A, envelope(1)), (B, envelope(2)))
+    Driver(worker.take(Q, 2)).reply(taken)
+    first = Driver(worker.give(Q, [(UUID(bytes=A), 1)]))
+    assert first.asked.arguments[-1] is False
+    assert first.reply(set()).ended
+    second = Driver(worker.give(Q, [(UUID(bytes=B), 1)]))
+    assert second.asked.arguments[-1] is True
+    assert second.reply(set()).ended
+
+
+def test_two_threads_that_return_halves_close_the_batch_between_them(worker: WorkerFlows) -> None:
+    # given a batch, and two threads that return half of it each at the same time
+    Driver(worker.take(Q, 2)).reply(took((A, envelope(1)), (B, envelope(2))))
+    halves = [Driver(worker.give(Q, [(UUID(bytes=i), 1)])) for i in (A, B)]
+    assert [half.asked.arguments[-1] for half in halves] == [False, False]
+    # when both have been stored
+    assert halves[0].reply(set()).ended
+    halves[1].reply(set())
+    # then the later one closes it
+    assert halves[1].asked.arguments[2:] == ([], True)
+
+
+def test_a_lease_that_is_lost_is_not_renewed_again(
+    worker: WorkerFlows, caplog: pytest.LogCaptureFixture
+) -> None:
+    Driver(worker.take(Q, 1)).reply(took((A, envelope(1))))
+    renewal = Driver(worker.renew(Q, "name"))
+    [token] = renewal.asked.arguments[2]
+    assert renewal.reply({token}).ended
+    assert "given to another worker" in caplog.text
+    assert Driver(worker.renew(Q, "name")).asked.arguments[2] == []

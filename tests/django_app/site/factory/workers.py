@@ -1,0 +1,33 @@
+import os
+import time
+
+from django_redis import get_redis_connection
+
+from task_helpers.workers.base import BaseWorker
+from task_helpers.workers.classic import ClassicWorker  # noqa: F401  not a worker of this app
+
+GATE = f"{os.environ.get('TASK_PREFIX', 'task_helpers')}:gate"
+
+
+class Nameless(BaseWorker):
+    """Has no queue of its own."""
+
+
+class GatedWorker(BaseWorker):
+    """Says that it began a batch and that it was told to stop; ends a batch at an open gate."""
+
+    queue_name = "gated"
+    note: str
+    told_to_stop = False
+
+    def stop(self):
+        super().stop()
+        self.told_to_stop = True
+
+    def perform_tasks(self, tasks):
+        redis = get_redis_connection()
+        redis.incrby(f"{GATE}:begun", len(tasks))
+        while not redis.exists(f"{GATE}:open"):
+            redis.set(f"{GATE}:told", int(self.told_to_stop))
+            time.sleep(0.005)
+        return [(task_id, os.getpid()) for task_id, _ in tasks]

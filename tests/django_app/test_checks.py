@@ -1,0 +1,163 @@
+"""What `manage.py check` says of wrong settings, by id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
+
+from django_task_helpers import couriers
+from django_task_helpers.checks import check_command_name, check_settings
+from django_task_helpers.workers import known_queues
+
+REDIS = "task_helpers.couriers.redis.RedisClientWorkerTaskCourier"
+MEMORY = "task_helpers.couriers.memory.MemoryClientWorkerTaskCourier"
+NOWHERE = "redis://127.0.0.1:1/0"
+CACHES = {
+    "redis": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": NOWHERE},
+    "sharded": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": NOWHERE,
+        "OPTIONS": {"CLIENT_CLASS": "django_redis.client.ShardClient"},
+    },
+    "typo": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": NOWHERE,
+        "OPTIONS": {"CLIENT_CLASS": "django_redis.client.Nothing"},
+    },
+    "local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+}
+
+
+def courier(**keys: Any) -> dict[str, Any]:
+    return {"COURIERS": {"default": keys}}
+
+
+def queue(**keys: Any) -> dict[str, Any]:
+    return courier(BACKEND=MEMORY) | {"QUEUES": {"mail": keys}}
+
+
+ON_DEFAULT = 'TASK_HELPERS["COURIERS"]["default"]'
+ON_MAIL = 'TASK_HELPERS["QUEUES"]["mail"]'
+
+WRONG = [
+    ([], "E001", "TASK_HELPERS: is a list"),
+    ({"COURIERS": []}, "E001", 'TASK_HELPERS["COURIERS"]: is a list'),
+    (courier(BACKEND=MEMORY, OPTIONS=3), "E001", f'{ON_DEFAULT}["OPTIONS"]: is a int'),
+    (courier(BACKEND=3), "E001", f'{ON_DEFAULT}["BACKEND"]: is 3'),
+    ({"COURIER": {}}, "E002", "TASK_HELPERS: 'COURIER' is not a key of it"),
+    (courier(BACKEND=MEMORY, CASHE="x"), "E002", f"{ON_DEFAULT}: 'CASHE' is not a key of it"),
+    (queue(WORKERS="x"), "E002", f"{ON_MAIL}: 'WORKERS' is not a key of it"),
+    (courier(LOCATION=NOWHERE), "E003", f'{ON_DEFAULT}["BACKEND"]: is missing'),
+    (courier(BACKEND="no.such.Courier"), "E003", f'{ON_DEFAULT}["BACKEND"]: No module named'),
+    (courier(BACKEND="datetime.date"), "E003", "datetime.date is not a courier"),
+    (courier(BACKEND=REDIS), "E004", f"{ON_DEFAULT}: says of no Redis where it is"),
+    (courier(BACKEND=REDIS, CACHE="redis", LOCATION=NOWHERE), "E004", "has both"),
+    (courier(BACKEND=MEMORY, LOCATION=NOWHERE), "E004", "takes no connection"),
+    (courier(BACKEND=REDIS, CACHE="reddis"), "E005", f'{ON_DEFAULT}["CACHE"]: there is no cache'),
+    (courier(BACKEND=REDIS, CACHE="local"), "E005", "'local' gives no Redis client"),
+    (courier(BACKEND=REDIS, CACHE="sharded"), "E005", "'sharded' gives no Redis client"),
+    (courier(BACKEND=REDIS, CACHE="typo"), "E005", "'typo' cannot be used"),
+    (courier(BACKEND=REDIS, LOCATION="127.0.0.1"), "E006", f'{ON_DEFAULT}["LOCATION"]: '),
+    (courier(BACKEND=MEMORY, OPTIONS={"result_tll": 1}), "E007", "'result_tll' is not an option"),
+    (courier(BACKEND=MEMORY, OPTIONS={"lease": -1}), "E007", f'{ON_DEFAULT}["OPTIONS"]: lease'),
+    (courier(BACKEND=MEMORY, OPTIONS={"lease": "x"}), "E007", f'{ON_DEFAULT}["OPTIONS"]: '),
+    (courier(BACKEND=MEMORY) | {"QUEUES": {"a b": {}}}, "E008", "'a b' is not a queue name"),
+    (queue(WORKER="no.such.Worker"), "E009", f'{ON_MAIL}["WORKER"]: No module named'),
+    (queue(WORKER="datetime.date"), "E009", "datetime.date is not a worker"),
+    (queue(OPTIONS={"max_task": 5}), "E010", f"{ON_MAIL}[\"OPTIONS\"]: 'max_task' is not a field"),
+    (queue(OPTIONS={"perform_tasks": 5}), "E010", "'perform_tasks' is not a field"),
+    (queue(COURIER="defalt"), "E011", f"{ON_MAIL}[\"COURIER\"]: there is no courier 'defalt'"),
+]
+
+
+def found() -> list[Any]:
+    return [*check_settings(), *check_command_name()]
+
+
+@pytest.mark.parametrize(("value", "id", "text"), WRONG, ids=[f"{i}-{t}" for _, i, t in WRONG])
+def test_a_wrong_setting_is_one_error_with_a_hint(configured, value, id: str, text: str) -> None:
+    # given settings with one mistake
+    configured(value, CACHES=CACHES)
+    # when the project is checked
+    [message] = found()
+    # then the only message has this id, says where and what, and what to do
+    assert (message.id, message.is_serious()) == (f"task_helpers.{id}", True)
+    assert text in message.msg
+    assert message.hint
+    # and using the settings says the same in one line
+    with pytest.raises(ImproperlyConfigured) as caught:
+        [couriers[alias] for alias in couriers] and known_queues()
+    assert str(caught.value).startswith(message.msg)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ({"COURIER": {}}, "did you mean 'COURIERS'? known: COURIERS, QUEUES."),
+        (courier(BACKEND=MEMORY, CASHE="x"), "did you mean 'CACHE'?"),
+        (courier(BACKEND=REDIS, CACHE="reddis"), "did you mean 'redis'?"),
+        (courier(BACKEND=MEMORY, OPTIONS={"result_tll": 1}), "did you mean 'result_ttl'?"),
+        (queue(OPTIONS={"lingr": 5}), "did you mean 'linger'?"),
+        (queue(COURIER="defalt"), "did you mean 'default'? known: default."),
+    ],
+)
+def test_a_slip_of_the_pen_gets_the_name_that_was_meant(configured, value, hint: str) -> None:
+    configured(value, CACHES=CACHES)
+    assert found()[0].hint.startswith(hint)
+
+
+def test_several_mistakes_are_reported_at_once(configured) -> None:
+    couriers = {"default": {"BACKEND": REDIS}, "two": {"BACKEND": "datetime.date"}}
+    configured({"COURIERS": couriers, "QUEUES": {"mail": {"WORKER": "x"}}})
+    assert [m.id[-4:] for m in found()] == ["E004", "E003", "E009"]
+
+
+def with_app(name: str) -> list[str]:
+    return [*settings.INSTALLED_APPS, name]
+
+
+def test_two_workers_for_one_queue_are_an_error(on_memory) -> None:
+    on_memory(INSTALLED_APPS=with_app("twins"))
+    [message] = found()
+    assert message.id == "task_helpers.E012"
+    assert "twins.workers.One and twins.workers.Other" in message.msg
+
+
+def test_two_workers_for_one_queue_are_none_when_the_settings_choose(on_memory) -> None:
+    on_memory({"twins": {"WORKER": "twins.workers.Other"}}, INSTALLED_APPS=with_app("twins"))
+    assert found() == []
+    assert known_queues()["twins"].worker_class.__name__ == "Other"
+
+
+def test_the_queue_name_of_a_worker_class_is_checked_too(on_memory) -> None:
+    on_memory(INSTALLED_APPS=with_app("misnamed"))
+    [message] = found()
+    assert message.id == "task_helpers.E008"
+    assert message.msg.startswith("misnamed.workers.Spaced.queue_name: 'with space'")
+
+
+def test_right_settings_and_absent_ones_are_no_error(configured) -> None:
+    assert found() == []
+    configured(None)
+    assert found() == []
+
+
+def test_the_checks_run_with_those_of_django(configured) -> None:
+    configured([])
+    assert [m.id for m in run_checks() if m.id.startswith("task_helpers")] == ["task_helpers.E001"]
+
+
+def test_beside_django_channels_there_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given an app of that name
+    monkeypatch.setattr(apps, "is_installed", lambda name: name == "channels")
+    # when the project is checked
+    [message] = found()
+    # then the other name of the command is recommended
+    assert (message.id, message.is_serious()) == ("task_helpers.W001", False)
+    assert "runtaskworker" in message.hint

@@ -1,0 +1,139 @@
+"""`courier` and `couriers`, as a project imports them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from django_task_helpers import courier, couriers
+from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
+
+REDIS = "task_helpers.couriers.redis.RedisClientWorkerTaskCourier"
+MEMORY = "task_helpers.couriers.memory.MemoryClientWorkerTaskCourier"
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+def one(**keys: Any) -> dict[str, Any]:
+    return {"COURIERS": {"default": keys}}
+
+
+def connection_settings(alias: str = "default") -> dict[str, Any]:
+    built: Any = couriers[alias]
+    return built.redis_connection.connection_pool.connection_kwargs
+
+
+def test_a_task_goes_round_through_the_alias_of_django_redis(
+    configured, redis_url: str, prefix: str
+) -> None:
+    # given a courier over a cache
+    caches = {"tasks": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": redis_url}}
+    configured(one(BACKEND=REDIS, CACHE="tasks", OPTIONS={"prefix": prefix}), CACHES=caches)
+    # when a task is added, performed and read
+    task_id = courier.add_task_to_queue("sums", {"terms": (1, 2)})
+    [(taken, task_data)] = courier.get_tasks("sums")
+    courier.return_task_result("sums", taken, sum(task_data["terms"]))
+    # then its result comes back
+    assert courier.wait_for_task_result("sums", task_id, timeout=5) == 3
+
+
+def test_a_url_does_in_place_of_a_cache(configured, redis_url: str, prefix: str) -> None:
+    configured(one(BACKEND=REDIS, LOCATION=redis_url, OPTIONS={"prefix": prefix}))
+    task_id = courier.add_task_to_queue("sums", 1)
+    assert courier.cancel_task("sums", task_id)
+
+
+def test_building_opens_no_connection(configured) -> None:
+    # given addresses where no Redis is
+    caches = {"away": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": NOWHERE}}
+    both = {
+        "cache": {"BACKEND": REDIS, "CACHE": "away"},
+        "url": {"BACKEND": REDIS, "LOCATION": NOWHERE},
+    }
+    configured({"COURIERS": both}, CACHES=caches)
+    # when the couriers are built, then nothing fails
+    built = [couriers[alias] for alias in couriers]
+    assert [type(one) for one in built] == [RedisClientWorkerTaskCourier] * 2
+
+
+def test_all_threads_share_one_courier_per_alias(on_memory) -> None:
+    on_memory()
+    with ThreadPoolExecutor(20) as pool:
+        built = set(pool.map(lambda _: id(couriers["default"]), range(200)))
+    assert len(built) == 1
+
+
+def test_aliases_of_one_url_have_their_own_options(configured) -> None:
+    # given two caches at one address, for which django-redis keeps one pool
+    caches = {
+        name: {
+            "BACKEND": "django_redis.cache.RedisCache",
+            "LOCATION": NOWHERE,
+            "OPTIONS": {"PASSWORD": password},
+        }
+        for name, password in (("one", "sesame"), ("two", "open"))
+    }
+    value = {"COURIERS": {name: {"BACKEND": REDIS, "CACHE": name} for name in caches}}
+    configured(value, CACHES=caches)
+    # when the couriers are built, then each has the password of its alias
+    assert connection_settings("one")["password"] == "sesame"
+    assert connection_settings("two")["password"] == "open"
+
+
+def test_of_several_locations_the_first_is_used(configured) -> None:
+    locations = [NOWHERE, "redis://127.0.0.1:2/0"]
+    caches = {"many": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": locations}}
+    configured(one(BACKEND=REDIS, CACHE="many"), CACHES=caches)
+    assert connection_settings()["port"] == 1
+
+
+def test_options_go_to_the_constructor(configured) -> None:
+    configured(one(BACKEND=MEMORY, OPTIONS={"result_ttl": 60, "serializer": "json"}))
+    assert courier.options.result_ttl == 60
+    assert courier.options.serializer == "json"
+
+
+def test_other_settings_make_another_courier(on_memory) -> None:
+    # given a courier in use
+    on_memory()
+    former = couriers["default"]
+    former.add_task_to_queue("mail", 1)
+    # when the settings change
+    on_memory()
+    # then the next use builds a new one
+    assert couriers["default"] is not former
+    assert courier.get_queue_stats("mail").waiting == 0
+
+
+def test_an_unknown_alias_is_named_with_those_that_exist(on_memory) -> None:
+    on_memory()
+    with pytest.raises(ImproperlyConfigured) as caught:
+        couriers["defualt"]
+    assert str(caught.value) == (
+        "TASK_HELPERS[\"COURIERS\"]: there is no courier 'defualt': "
+        "did you mean 'default'? known: default"
+    )
+
+
+def test_without_the_setting_the_first_use_says_what_to_add(configured) -> None:
+    configured(None)
+    with pytest.raises(ImproperlyConfigured, match=r"TASK_HELPERS: is not set: add TASK_HELPERS ="):
+        courier.add_task_to_queue("mail", 1)
+
+
+def test_importing_needs_no_settings() -> None:
+    program = "import django_task_helpers; from django_task_helpers import courier, couriers"
+    program += "; import django_task_helpers.couriers.building"
+    program += "; assert django_task_helpers.couriers is couriers"
+    environment = {"DJANGO_SETTINGS_MODULE": "", "PYTHONPATH": ":".join(sys.path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+
+
+def test_a_server_that_does_not_answer_is_named(configured) -> None:
+    configured(one(BACKEND=REDIS, LOCATION=NOWHERE, OPTIONS={"retry_seconds": 0}))
+    with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:1"):
+        courier.add_task_to_queue("mail", 1)

@@ -1,0 +1,183 @@
+"""`manage.py runworker` as a process of its own, on a real Redis, and the signals it gets."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
+from task_helpers.tasks import TaskStatus
+from tests.support.waiting import Stopwatch, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+PATHS = [ROOT, ROOT / "testproject", Path(__file__).parent / "site"]
+PATIENCE = 20
+
+
+class Worker:
+    """A process `manage.py runworker ...`, its output and its gate (see `site/factory`)."""
+
+    def __init__(self, connection: redis.Redis, url: str, prefix: str, *arguments: str) -> None:
+        environment = {
+            "DJANGO_SETTINGS_MODULE": "site_settings",
+            "PYTHONPATH": os.pathsep.join(map(str, PATHS)),
+            "REDIS_URL": url,
+            "TASK_PREFIX": prefix,
+        }
+        self._connection, self._prefix = connection, prefix
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "testproject/manage.py"), *arguments],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def wait_for_line(self, text: str) -> str:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            if text in line:
+                return line
+        raise AssertionError(f"the process ended without the line {text!r}")
+
+    def wait_until_taken(self, tasks: int) -> None:
+        wait_until(lambda: self._number("begun") >= tasks, PATIENCE)
+
+    def wait_until_told(self) -> None:
+        """To stop, in the middle of a batch."""
+        wait_until(lambda: self._number("told"), PATIENCE)
+
+    def open_gate(self) -> None:
+        self._connection.set(self._key("open"), 1)
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> tuple[int, str]:
+        """Its exit code and what it printed that was not read yet."""
+        printed, _ = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, printed
+
+    def kill(self) -> None:
+        """Also what it started itself: the reloader's child."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate()
+
+    def _number(self, name: str) -> int:
+        return int(self._connection.get(self._key(name)) or 0)
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}:gate:{name}"
+
+
+@pytest.fixture
+def start(
+    redis_connection: redis.Redis, redis_url: str, prefix: str
+) -> Iterator[Callable[..., Worker]]:
+    started: list[Worker] = []
+
+    def start_worker(*arguments: str) -> Worker:
+        started.append(Worker(redis_connection, redis_url, prefix, *arguments))
+        return started[-1]
+
+    yield start_worker
+    for worker in started:
+        worker.kill()
+
+
+@pytest.fixture
+def courier(redis_connection: redis.Redis, prefix: str) -> Iterator[Any]:
+    made = RedisClientWorkerTaskCourier(redis_connection, prefix=prefix)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("command", ["runworker", "runtaskworker"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_worker_ends_within_a_second(start, courier, command: str, number: int) -> None:
+    # given a worker that waits for tasks
+    worker = start(command, "gated")
+    worker.wait_for_line("on queue gated starts")
+    wait_until(lambda: courier.get_queue_stats("gated").workers, PATIENCE)
+    # when it is asked to end
+    worker.signal(number)
+    stopwatch = Stopwatch()
+    code, printed = worker.wait()
+    # then it does, at once and cleanly
+    assert stopwatch.seconds < 1
+    assert code == 0, printed
+    assert f"stopped ({signal.Signals(number).name}): 0 tasks" in printed
+    assert courier.get_queue_stats("gated").workers == []
+
+
+def test_a_signal_in_the_middle_of_a_batch_lets_it_finish(start, courier) -> None:
+    # given a worker in the middle of a batch
+    task_ids = courier.bulk_add_tasks_to_queue("gated", range(3))
+    worker = start("runworker", "gated")
+    worker.wait_until_taken(3)
+    # when it is asked to end, and then the batch can
+    worker.signal()
+    worker.wait_until_told()
+    later_id = courier.add_task_to_queue("gated", 4)
+    worker.open_gate()
+    code, printed = worker.wait()
+    # then the batch has its results, and a later task was not taken
+    assert code == 0, printed
+    assert "stopped (SIGTERM): 3 tasks in 1 batches" in printed
+    results = courier.bulk_wait_for_task_results("gated", task_ids, timeout=0)
+    assert results == [worker.process.pid] * 3
+    assert courier.get_task_status("gated", later_id) is TaskStatus.WAITING
+
+
+def test_a_second_signal_gives_the_batch_back(start, courier) -> None:
+    # given a worker in the middle of a batch that does not end, asked to end
+    task_ids = courier.bulk_add_tasks_to_queue("gated", range(3))
+    worker = start("runworker", "gated")
+    worker.wait_until_taken(3)
+    worker.signal()
+    worker.wait_until_told()
+    # when it is asked again
+    worker.signal(signal.SIGINT)
+    stopwatch = Stopwatch()
+    code, printed = worker.wait()
+    # then it leaves now and says so
+    assert stopwatch.seconds < 1
+    assert code == 128 + signal.SIGINT, printed
+    assert "stopped (SIGINT in the middle of a batch, which was given back): 0 tasks" in printed
+    assert "Traceback" not in printed
+    # and the tasks can be taken at once
+    assert {task_id for task_id, _ in courier.get_tasks("gated")} == set(task_ids)
+
+
+def test_errors_are_one_line_and_exit_code_1(start) -> None:
+    worker = start("runworker", "gate")
+    code, printed = worker.wait()
+    assert code == 1
+    [line] = printed.splitlines()
+    assert "there is no queue 'gate': did you mean 'gated'? known: bulk_data_saving, gated" in line
+
+
+def test_reload_finishes_the_batch_when_it_is_asked_to_end(start, courier) -> None:
+    # given a worker under the reloader, in the middle of a batch
+    [task_id] = courier.bulk_add_tasks_to_queue("gated", [1])
+    worker = start("runworker", "gated", "--reload")
+    pid = int(worker.wait_for_line("on queue gated starts").partition("pid ")[2].partition(".")[0])
+    worker.wait_until_taken(1)
+    # when the process with the worker is asked to end
+    os.kill(pid, signal.SIGTERM)
+    worker.wait_until_told()
+    worker.open_gate()
+    code, printed = worker.wait()
+    # then the task has its result
+    assert code == 0, printed
+    assert courier.wait_for_task_result("gated", task_id, timeout=0) == pid

@@ -1,0 +1,350 @@
+"""`BaseWorker`: when it takes, when it stops, and what it makes of `perform_tasks`."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+
+from task_helpers import exceptions
+from task_helpers.couriers.redis import RedisWorkerTaskCourier
+from task_helpers.workers.base import BaseWorker
+from tests.support.servers import free_port
+from tests.support.waiting import Stopwatch, in_thread, wait_until
+
+Q = "work"
+
+
+class Echo(BaseWorker):
+    queue_name = Q
+
+    def perform_tasks(self, tasks: Any) -> Any:
+        self.batches = [*getattr(self, "batches", []), len(tasks)]
+        return tasks
+
+
+def returning(answer: Any) -> type[BaseWorker]:
+    """A worker whose `perform_tasks` returns answer(tasks)."""
+
+    class Returning(BaseWorker):
+        queue_name = Q
+        burst = True
+
+        def perform_tasks(self, tasks: Any) -> Any:
+            return answer(tasks)
+
+    return Returning
+
+
+def ended(courier: Any, task_ids: Any) -> list[Any]:
+    return courier.bulk_wait_for_task_results(Q, task_ids, timeout=0, return_exceptions=True)
+
+
+# --- How long it works
+
+
+def test_an_iteration_is_one_batch(courier: Any) -> None:
+    # given 250 tasks
+    task_ids = courier.bulk_add_tasks_to_queue(Q, range(250))
+    # when a worker does two iterations of at most 100
+    worker = Echo(task_courier=courier)
+    worker.perform(total_iterations=2)
+    # then 200 have their results and the rest waits
+    assert worker.batches == [100, 100]
+    assert worker.tasks_performed == 200
+    assert courier.bulk_wait_for_task_results(Q, task_ids[:200], timeout=0) == list(range(200))
+    assert courier.get_queue_stats(Q).waiting == 50
+
+
+def test_no_iteration_takes_nothing(courier: Any) -> None:
+    courier.add_task_to_queue(Q, 1)
+    Echo(courier).perform(total_iterations=0)
+    assert courier.get_queue_stats(Q).waiting == 1
+
+
+def test_an_idle_worker_waits_for_its_iterations(courier: Any) -> None:
+    run = in_thread(Echo(courier).perform, 1)
+    assert courier.call(Q, "data", timeout=5) == "data"
+    run.result(5)
+
+
+def test_burst_ends_with_the_queue(courier: Any) -> None:
+    courier.bulk_add_tasks_to_queue(Q, range(25))
+    worker, watch = Echo(courier, burst=True, max_tasks_per_iteration=10), Stopwatch()
+    worker.perform()
+    assert worker.batches == [10, 10, 5]
+    assert watch.seconds < 0.5
+
+
+def test_max_tasks_are_not_exceeded(courier: Any) -> None:
+    courier.bulk_add_tasks_to_queue(Q, range(25))
+    worker = Echo(courier, max_tasks=13, max_tasks_per_iteration=10)
+    worker.perform()
+    assert worker.batches == [10, 3]
+    assert courier.get_queue_stats(Q).waiting == 12
+
+
+def test_linger_fills_the_batch(courier: Any) -> None:
+    courier.add_task_to_queue(Q, 1)
+    worker = Echo(courier, linger=0.3)
+    run = in_thread(worker.perform, 1)
+    courier.add_task_to_queue(Q, 2)
+    run.result(5)
+    assert worker.batches == [2]
+
+
+def test_an_idle_worker_stops_within_a_second(courier: Any) -> None:
+    # given a worker without work
+    worker = Echo(courier)
+    run = in_thread(worker.perform)
+    wait_until(lambda: courier.get_queue_stats(Q).workers)
+    # when it is told to stop, and again
+    watch = Stopwatch()
+    worker.stop()
+    worker.stop()
+    # then it leaves soon, and says so
+    run.result(1)
+    assert watch.seconds < 1
+    assert courier.get_queue_stats(Q).workers == []
+
+
+def test_a_busy_worker_stops_after_its_batch(courier: Any) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    class Slow(Echo):
+        max_tasks_per_iteration = 1
+
+        def perform_tasks(self, tasks: Any) -> Any:
+            began.set()
+            go_on.wait(10)
+            return tasks
+
+    first, _ = courier.bulk_add_tasks_to_queue(Q, [1, 2])
+    worker = Slow(courier)
+    run = in_thread(worker.perform)
+    began.wait(10)
+    worker.stop()
+    go_on.set()
+    run.result(5)
+    assert courier.get_task_result(Q, first) == 1
+    assert courier.get_queue_stats(Q).waiting == 1
+
+
+def test_setup_and_destroy_surround_the_work_however_it_ends(courier: Any) -> None:
+    seen = []
+
+    class Surrounded(Echo):
+        def setup(self) -> None:
+            seen.append("setup")
+
+        def destroy(self) -> None:
+            seen.append("destroy")
+
+        def perform_tasks(self, tasks: Any) -> Any:
+            seen.append("perform")
+            raise KeyboardInterrupt
+
+    courier.add_task_to_queue(Q, 1)
+    with pytest.raises(KeyboardInterrupt):
+        Surrounded(courier).perform(1)
+    assert seen == ["setup", "perform", "destroy"]
+
+
+# --- How it is set up
+
+
+def test_class_fields_are_keywords_too(courier: Any) -> None:
+    worker = Echo(
+        courier, queue_name="other", max_tasks_per_iteration=7, needs_result_returning=False
+    )
+    assert (worker.queue_name, worker.max_tasks_per_iteration) == ("other", 7)
+    assert worker.needs_result_returning is False
+    assert (Echo.queue_name, Echo.max_tasks_per_iteration) == (Q, 100)
+
+
+@pytest.mark.parametrize("name", ["perform", "perform_tasks", "setup", "stop"])
+def test_a_keyword_that_would_shadow_a_method_is_a_type_error(courier: Any, name: str) -> None:
+    with pytest.raises(TypeError, match=f"{name} is a method of Echo: override it"):
+        Echo(courier, **{name: lambda *_: None})
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"queue_name": ""}, "is not a queue name"),
+        ({"queue_name": "a b"}, "is not a queue name"),
+        ({"max_tasks_per_iteration": 0}, "from 1 to 1000"),
+        ({"max_tasks_per_iteration": 1001}, "from 1 to 1000"),
+    ],
+    ids=str,
+)
+def test_what_cannot_work_is_said_before_setup(courier: Any, fields: Any, complaint: str) -> None:
+    class Untouched(Echo):
+        def setup(self) -> None:
+            raise AssertionError("setup was called")
+
+    with pytest.raises(ValueError, match=complaint):
+        Untouched(courier, **fields).perform(1)
+
+
+def test_a_store_that_is_away_at_the_start_is_one_line() -> None:
+    courier = RedisWorkerTaskCourier(redis.Redis(port=free_port()), retry_seconds=0.1)
+    with pytest.raises(exceptions.CourierUnavailable, match="is it running"):
+        Echo(courier).perform(1)
+
+
+def test_a_worker_without_a_body_says_what_to_override(courier: Any) -> None:
+    task_id = courier.add_task_to_queue(Q, 1)
+    BaseWorker(courier, queue_name=Q, burst=True).perform()
+    with pytest.raises(exceptions.PerformTaskError, match="must override perform_tasks"):
+        courier.get_task_result(Q, task_id)
+
+
+def test_perform_single_task_fails_one_task_alone(courier: Any) -> None:
+    class Single(BaseWorker):
+        queue_name, burst = Q, True
+
+        def perform_single_task(self, task: Any) -> Any:
+            if task[1] == 3:
+                raise SystemExit(3)
+            return 6 // task[1]
+
+    task_ids = courier.bulk_add_tasks_to_queue(Q, [1, 0, 2, 3])
+    Single(courier).perform()
+    six, zero, three, left = ended(courier, task_ids)
+    assert (six, three) == (6, 3)
+    assert zero.exception_type == "ZeroDivisionError"
+    assert "6 // task[1]" in zero.remote_traceback
+    assert "3" in left.message
+
+
+# --- What perform_tasks returned or raised
+
+
+def test_raising_fails_the_batch_and_the_worker_goes_on(courier: Any) -> None:
+    calls = []
+
+    def answer(tasks: Any) -> Any:
+        calls.append(len(tasks))
+        if len(calls) == 1:
+            raise LookupError("no such thing")
+        return tasks
+
+    bad = courier.bulk_add_tasks_to_queue(Q, range(2))
+    good = courier.bulk_add_tasks_to_queue(Q, range(2))
+    returning(answer)(courier, max_tasks_per_iteration=2).perform()
+    for task_id, error in zip(bad, ended(courier, bad), strict=True):
+        assert (error.task_id, error.exception_type) == (task_id, "LookupError")
+        assert "no such thing" in error.remote_traceback
+    assert ended(courier, good) == [0, 1]
+
+
+def test_sys_exit_fails_the_batch_and_the_worker_lives(courier: Any) -> None:
+    task_ids = courier.bulk_add_tasks_to_queue(Q, range(2))
+
+    def leave(tasks: Any) -> Any:
+        raise SystemExit(3)
+
+    returning(leave)(courier).perform()
+    assert all("sys.exit(3)" in error.message for error in ended(courier, task_ids))
+
+
+def test_ctrl_c_gives_the_batch_back_and_passes(courier: Any) -> None:
+    task_ids = courier.bulk_add_tasks_to_queue(Q, range(3))
+
+    def interrupted(tasks: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        returning(interrupted)(courier).perform()
+    stats = courier.get_queue_stats(Q)
+    assert (stats.waiting, stats.running, stats.workers) == (3, 0, [])
+    assert [task_id for task_id, _ in courier.get_tasks(Q)] == task_ids
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (lambda tasks: None, "returned None: return"),
+        (lambda tasks: [], "no result for this task"),
+        (lambda tasks: tasks[1:], "no result for this task"),
+        (lambda tasks: tasks.clear() or tasks, "no result for this task"),
+        (lambda tasks: ["wrong", (1, 2, 3), None, *tasks[1:]], "no result for this task"),
+        (lambda tasks: [(uuid4(), 0), (str(tasks[0][0]), 0)], "no result for this task"),
+    ],
+    ids=["None", "empty", "too few", "cleared", "wrong shapes", "unknown ids"],
+)
+def test_a_task_without_a_result_is_told_so(courier: Any, answer: Any, complaint: str) -> None:
+    first, *_ = task_ids = courier.bulk_add_tasks_to_queue(Q, range(3))
+    returning(answer)(courier).perform()
+    with pytest.raises(exceptions.TaskNotReturned, match=complaint) as caught:
+        courier.get_task_result(Q, first)
+    assert caught.value.task_id == first
+    assert all(courier.check_for_done(Q, task_id) for task_id in task_ids[1:])
+
+
+def test_what_is_returned_beyond_the_batch_is_logged_and_dropped(
+    courier: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    stranger = uuid4()
+    task_ids = courier.bulk_add_tasks_to_queue(Q, range(2))
+    returning(lambda tasks: [(stranger, "?"), *tasks, "junk"])(courier).perform()
+    assert ended(courier, task_ids) == [0, 1]
+    assert str(stranger) in caplog.text
+    assert "junk" in caplog.text
+    assert not courier.check_for_done(Q, stranger)
+
+
+def test_the_first_of_two_results_counts_and_the_other_is_logged(
+    courier: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    [task_id] = courier.bulk_add_tasks_to_queue(Q, ["a"])
+    returning(lambda tasks: [*tasks, (tasks[0][0], "b")])(courier).perform()
+    assert ended(courier, [task_id]) == ["a"]
+    assert "twice" in caplog.text
+
+
+@pytest.mark.parametrize("answer", [lambda t: 5, lambda t: object()], ids=["5", "object"])
+def test_what_is_no_list_fails_the_batch(courier: Any, answer: Any) -> None:
+    task_ids = courier.bulk_add_tasks_to_queue(Q, range(2))
+    returning(answer)(courier).perform()
+    assert all(isinstance(e, exceptions.PerformTaskError) for e in ended(courier, task_ids))
+
+
+def test_any_iterable_of_pairs_will_do(courier: Any) -> None:
+    task_ids = courier.bulk_add_tasks_to_queue(Q, range(3))
+    returning(lambda tasks: ([i, n + 1] for i, n in reversed(tasks)))(courier).perform()
+    assert ended(courier, task_ids) == [1, 2, 3]
+
+
+def test_an_exception_as_result_fails_its_task_alone(courier: Any) -> None:
+    task_ids = courier.bulk_add_tasks_to_queue(Q, range(2))
+    returning(lambda tasks: [tasks[0], (tasks[1][0], KeyError("k"))])(courier).perform()
+    good, bad = ended(courier, task_ids)
+    assert (good, bad.exception_type) == (0, "KeyError")
+
+
+# --- Without results
+
+
+@pytest.mark.parametrize(
+    "answer", [lambda tasks: None, lambda tasks: tasks, lambda tasks: tasks[:1]]
+)
+def test_results_nobody_needs_are_not_stored(courier: Any, answer: Any) -> None:
+    task_ids = courier.bulk_add_tasks_to_queue(Q, range(3))
+    returning(answer)(courier, needs_result_returning=False).perform()
+    assert not any(courier.check_for_done(Q, task_id) for task_id in task_ids)
+    assert courier.get_queue_stats(Q)[:4] == (0, 0, 0, 0)
+
+
+def test_without_results_an_error_is_still_told(courier: Any) -> None:
+    task_ids = courier.bulk_add_tasks_to_queue(Q, range(2))
+
+    def broken(tasks: Any) -> Any:
+        raise ValueError("broken")
+
+    returning(broken)(courier, needs_result_returning=False).perform()
+    assert all(error.message == "broken" for error in ended(courier, task_ids))

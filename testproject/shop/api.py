@@ -9,7 +9,12 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
-from task_helpers.exceptions import CourierError, PerformTaskError, TaskExpired
+from task_helpers.exceptions import (
+    CourierError,
+    PerformTaskError,
+    SerializationError,
+    TaskExpired,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +33,9 @@ class ApiView(View):
         try:
             return super().dispatch(request, *args, **kwargs)
         except ValidationError as error:
-            return JsonResponse({"errors": error.message_dict}, status=400)
+            return _invalid(error.message_dict)
+        except SerializationError as error:
+            return _invalid({NON_FIELD_ERRORS: [str(error)]})
         except (TimeoutError, TaskExpired, CourierError) as error:
             return _unavailable(error)
         except PerformTaskError as error:
@@ -51,6 +58,10 @@ def _json_object(body):
     if not isinstance(data, dict):
         raise ValidationError({NON_FIELD_ERRORS: "The body must be a JSON object."})
     return data
+
+
+def _invalid(errors):
+    return JsonResponse({"errors": errors}, status=400)
 
 
 def _unavailable(error):

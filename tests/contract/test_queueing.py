@@ -275,6 +275,17 @@ def test_a_cancelled_task_leaves_its_neighbours(client: Any, worker: Any, queue:
     assert taken(worker, queue) == [0, 1, 3, 4]
 
 
+@pytest.mark.parametrize("options", [{}, {"priority": -3}], ids=str)
+def test_any_number_of_cancelled_tasks_hides_none(
+    client: Any, worker: Any, queue: str, options: Any
+) -> None:
+    task_ids = client.bulk_add_tasks_to_queue(queue, range(250), **options)
+    for task_id in task_ids[:-2]:
+        client.cancel_task(queue, task_id)
+    assert worker.get_task(queue) == (task_ids[-2], 248)
+    assert worker.wait_for_task(queue, timeout=0) == (task_ids[-1], 249)
+
+
 def test_stats_count_every_task_once(client: Any, worker: Any, queue: str) -> None:
     first = client.bulk_add_tasks_to_queue(queue, range(5))
     client.bulk_add_tasks_to_queue(queue, range(3), delay=60)

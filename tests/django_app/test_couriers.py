@@ -5,12 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from django_task_helpers import courier, couriers
+from django_task_helpers.conf import CourierSettings
+from django_task_helpers.couriers.building import build_courier
 from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
 
 REDIS = "task_helpers.couriers.redis.RedisClientWorkerTaskCourier"
@@ -60,10 +64,21 @@ def test_building_opens_no_connection(configured) -> None:
     assert [type(one) for one in built] == [RedisClientWorkerTaskCourier] * 2
 
 
-def test_all_threads_share_one_courier_per_alias(on_memory) -> None:
+def test_all_threads_share_one_courier_per_alias(on_memory, monkeypatch) -> None:
+    # given that building takes as long as a second thread needs to begin it too, if it can
+    together = Barrier(2)
+
+    def build_slowly(courier_settings: CourierSettings) -> Any:
+        with suppress(BrokenBarrierError):
+            together.wait(0.2)
+        return build_courier(courier_settings)
+
+    monkeypatch.setattr(sys.modules["django_task_helpers.couriers"], "build_courier", build_slowly)
     on_memory()
+    # when many threads use it for the first time
     with ThreadPoolExecutor(20) as pool:
         built = set(pool.map(lambda _: id(couriers["default"]), range(200)))
+    # then all have the same
     assert len(built) == 1
 
 

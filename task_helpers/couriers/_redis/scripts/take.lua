@@ -4,7 +4,8 @@
 -- gives the same batch and a fresh lease. Suspects go first, one of s2 alone or a few of s1, so that a
 -- poisonous task finds few neighbours. Then the priorities above 0, p, and those below 0, each first in
 -- first out. Ids that have left m (cancelled, or ended by a late worker) are skipped; a call pops at most
--- 20 times, so that a queue full of those cannot hold Redis up.
+-- 100 times, so that a queue full of those cannot hold Redis up. If it found nothing until then it says
+-- that the next task is due now: call again.
 -- LPOP and ZREM come first among the writes: they free memory, so a full Redis is still drained.
 --
 -- KEYS  1 p  2 z  3 s1  4 s2  5 m  6 d  7 l  8 b:<token>  9 w  10 seq
@@ -17,7 +18,7 @@ local token, max, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local call = redis.call
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local ids, envelopes, pops = {}, {}, 20
+local ids, envelopes, pops = {}, {}, 100
 
 local function keep(candidates)
   local found = call('HMGET', m, unpack(candidates))
@@ -65,8 +66,10 @@ end
 
 local function reply()
   local next_due = call('ZRANGE', d, 0, 0, 'WITHSCORES')[2]
+  next_due = next_due and math.floor(next_due / 256) or -1
+  if pops == 0 and #ids == 0 then next_due = now end
   local overdue = call('ZRANGEBYSCORE', l, '-inf', now, 'LIMIT', 0, 10)
-  return { ids, envelopes, now, next_due and math.floor(next_due / 256) or -1, overdue }
+  return { ids, envelopes, now, next_due, overdue }
 end
 
 if call('EXISTS', batch) == 1 then            -- a repeat

@@ -3,8 +3,8 @@ import time
 
 from django_redis import get_redis_connection
 
+from shop.workers import BulkSaveWorker  # noqa: F401  the worker of another app
 from task_helpers.workers.base import BaseWorker
-from task_helpers.workers.classic import ClassicWorker  # noqa: F401  not a worker of this app
 
 GATE = f"{os.environ.get('TASK_PREFIX', 'task_helpers')}:gate"
 

@@ -1,0 +1,199 @@
+"""scripts/demo.py as `make demo` and `make run` call it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parent.parent
+SECONDS = 120
+
+
+class Demo:
+    """The script, and the processes that inherited its environment."""
+
+    def __init__(self, *arguments: str, redis_url: str) -> None:
+        self._marker = f"DEMO_TEST={uuid.uuid4().hex}"
+        name, value = self._marker.split("=")
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "scripts/demo.py"), *arguments],
+            env={**os.environ, "REDIS_URL": redis_url, "DATABASE_URL": "", name: value},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def until(self, label: str) -> str:
+        """Its output up to a line that begins with the label."""
+        lines = []
+        for line in self.process.stdout:
+            lines.append(line)
+            if line.startswith(label):
+                return "".join(lines)
+        raise AssertionError(f"ended before {label!r}: {lines} {self.process.stderr.read()}")
+
+    def end(self) -> tuple[int, str, str]:
+        output, errors = self.process.communicate(timeout=SECONDS)
+        return self.process.returncode, output, errors
+
+    def pids(self, words: str = "") -> list[int]:
+        """Those of its processes that live and have these words in their command."""
+        entries = [path for path in Path("/proc").iterdir() if path.name.isdigit()]
+        return [int(path.name) for path in entries if self._owns(path, words)]
+
+    def _owns(self, path: Path, words: str) -> bool:
+        try:
+            environment = (path / "environ").read_text(errors="replace").split("\0")
+            command = (path / "cmdline").read_text(errors="replace").replace("\0", " ")
+        except OSError:  # it has ended, or is not ours
+            return False
+        return self._marker in environment and words in command
+
+
+@pytest.fixture
+def kept(redis_url: str) -> Iterator[Demo]:
+    demo = Demo("--keep", "--port", "0", redis_url=redis_url)
+    yield demo
+    demo.process.terminate()
+    demo.end()
+
+
+def test_every_caller_gets_its_own_row_and_rows_share_inserts(redis_url: str) -> None:
+    # when
+    demo = Demo("--requests", "50", redis_url=redis_url)
+    code, output, errors = demo.end()
+    # then
+    assert (code, errors) == (0, "")
+    assert "50 concurrent POST /products/" in output
+    assert "each of the 50 callers got its own row" in output
+    inserts = int(re.search(r"50 rows by (\d+) INSERT", output)[1])
+    assert 1 <= inserts < 50
+    p50, p95 = map(float, re.search(r"p50 ([\d.]+) s, p95 ([\d.]+) s", output).groups())
+    assert 0 < p50 <= p95
+    assert re.search(r"http://127\.0\.0\.1:\d+/admin/ \(user admin, password admin\)", output)
+    assert demo.pids() == []
+
+
+def test_kept_running_it_ends_by_ctrl_c_and_leaves_nothing_behind(kept: Demo) -> None:
+    # given
+    port = int(re.search(r":(\d+)/products/", kept.until("stop"))[1])
+    socket.create_connection(("127.0.0.1", port)).close()
+    # when
+    kept.process.send_signal(signal.SIGINT)
+    # then
+    assert kept.end() == (0, "", "")
+    assert kept.pids() == []
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+def test_a_process_that_dies_is_named_with_its_last_words_and_ends_the_rest(kept: Demo) -> None:
+    # given
+    kept.until("stop")
+    [worker] = kept.pids("runworker bulk_data_saving")
+    # when
+    os.kill(worker, signal.SIGKILL)
+    # then
+    code, _, errors = kept.end()
+    assert code == 1
+    assert errors.startswith("demo: the worker of bulk_data_saving ended by itself")
+    assert "--- worker of bulk_data_saving" in errors
+    assert kept.pids() == []
+
+
+def test_interrupted_at_the_start_it_leaves_nothing_behind(redis_url: str) -> None:
+    # given
+    demo = Demo(redis_url=redis_url)
+    wait_until(lambda: demo.pids("gunicorn"), seconds=SECONDS)
+    # when
+    demo.process.send_signal(signal.SIGTERM)
+    # then
+    code, output, errors = demo.end()
+    assert (code, output, errors) == (143, "", "")
+    assert demo.pids() == []
+
+
+def test_without_a_redis_it_says_what_to_do() -> None:
+    code, output, errors = Demo(redis_url="").end()
+    assert (code, output) == (1, "")
+    assert errors == (
+        "demo: no REDIS_URL: set it, or run `make demo`, which starts a Redis of its own\n"
+    )
+
+
+@pytest.mark.parametrize("count", ["0", "901", "many"])
+def test_a_number_of_requests_that_cannot_be(count: str) -> None:
+    code, _, errors = Demo("--requests", count, redis_url="").end()
+    assert code == 2
+    assert "is not a number from 1 to 900" in errors
+
+
+# --- The check itself can fail
+
+
+@pytest.fixture
+def demo_module(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    return importlib.import_module("demo")
+
+
+ROWS = {
+    pk: {"id": pk, "name": name, "price": Decimal("1.45"), "status": "active"}
+    for pk, name in ((1, "a"), (2, "b"))
+}
+
+
+def call(demo_module: Any, pk: int, name: str, status: int = 201, price: str = "1.45") -> Any:
+    """A caller that sent a name at 1.45 and got the row of a primary key at a price."""
+    answer = {**ROWS[pk], "price": price}
+    return demo_module.Call({"name": name, "price": "1.45"}, status, answer, 0.1)
+
+
+def test_callers_with_their_own_rows_pass(demo_module: Any) -> None:
+    demo_module.check_calls([call(demo_module, 1, "a"), call(demo_module, 2, "b")], ROWS)
+
+
+@pytest.mark.parametrize(
+    ("second", "complaint"),
+    [
+        ({"pk": 1, "name": "b"}, "1 of 2 callers did not get their own row"),
+        ({"pk": 2, "name": "b", "price": "1.46"}, "1 of 2 callers did not get their own row"),
+        ({"pk": 2, "name": "b", "status": 503}, r"callers = {503: 1}"),
+        ({"pk": 1, "name": "a"}, "2 callers made 2 rows and got 1 of them"),
+    ],
+)
+def test_a_caller_without_its_own_row_fails(
+    demo_module: Any, second: dict[str, Any], complaint: str
+) -> None:
+    calls = [call(demo_module, 1, "a"), call(demo_module, **second)]
+    with pytest.raises(demo_module.DemoError, match=complaint):
+        demo_module.check_calls(calls, ROWS)
+
+
+@pytest.mark.parametrize("rows", [{1: ROWS[1]}, {**ROWS, 3: {**ROWS[1], "id": 3}}])
+def test_a_row_too_few_or_too_many_in_the_database_fails(
+    demo_module: Any, rows: dict[int, Any]
+) -> None:
+    calls = [call(demo_module, 1, "a"), call(demo_module, 2, "b")]
+    with pytest.raises(demo_module.DemoError):
+        demo_module.check_calls(calls, rows)
+
+
+def test_percentiles_are_values_that_were_measured(demo_module: Any) -> None:
+    hundred = [float(n) for n in range(1, 101)]
+    assert [demo_module.percentile(hundred, p) for p in (50, 95, 100)] == [50, 95, 100]
+    assert demo_module.percentile([0.7], 95) == 0.7

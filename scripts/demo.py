@@ -26,9 +26,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
 
-from running_shop import ANSWER_SECONDS, PROJECT, ROOT, DemoError, Shop, fetch
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from running_shop import ANSWER_SECONDS, PROJECT, ROOT, SIGNALS, DemoError, Shop, fetch
 
 MAX_REQUESTS = 900
 """Each needs a socket at both ends, and a process may open 1,024 files by default."""
@@ -265,10 +263,15 @@ def _readable_errors() -> tuple[type[Exception], ...]:
     return DemoError, OSError, ImproperlyConfigured, DatabaseError, TaskHelpersError
 
 
-def _end(number: int, _: object) -> NoReturn:
+def _end(number: int, _: object) -> None:
     """Ctrl-C is how `--keep` is meant to end, and an interruption otherwise."""
     _ignore_signals()
-    sys.exit(0 if number == signal.SIGINT and "--keep" in sys.argv else 128 + number)
+    code = 0 if number == signal.SIGINT and "--keep" in sys.argv else 128 + number
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        sys.exit(code)
+    loop.call_soon_threadsafe(sys.exit, code)  # asyncio complains when its own code is left so
 
 
 def _ignore_signals() -> None:

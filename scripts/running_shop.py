@@ -10,8 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,8 +28,31 @@ BACKLOG = 2048
 LOG_LINES, LOG_WIDTH = 15, 300
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Each of them ends the demo and all its processes."""
+
+
 class DemoError(Exception):
     """What went wrong, in one line."""
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """
+    What ends the demo waits to the end of the block: in the middle of starting a process it would
+    leave one behind that nobody knows. (A blocked signal mask would pass on to that process.)
+    """
+    arrived: list[int] = []
+    handlers = {
+        each: signal.signal(each, lambda number, _: arrived.append(number)) for each in SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+        for number in arrived[:1]:
+            signal.raise_signal(number)
 
 
 @dataclass(frozen=True)
@@ -109,7 +132,7 @@ class Shop:
 
     def _start(self, name: str, command: list[str], *descriptors: int, **variables: str) -> None:
         log = self._folder / f"{name.replace(' ', '-')}.log"
-        with log.open("wb") as output:
+        with signals_held(), log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, *command],
                 cwd=PROJECT,
@@ -120,9 +143,9 @@ class Shop:
                 pass_fds=descriptors,
                 start_new_session=True,  # Ctrl-C is for us: we end them in order
             )
-        child = Child(name, process, log)
-        self._stack.callback(child.stop)
-        self._children.append(child)
+            child = Child(name, process, log)
+            self._stack.callback(child.stop)
+            self._children.append(child)
 
     def _wait_until(self, is_ready: Callable[[], bool], name: str) -> None:
         until = time.monotonic() + START_SECONDS

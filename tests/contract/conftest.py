@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.backends import BACKENDS, Backend, Stand
+from tests.contract.backends import BACKENDS, Backend, Can, Stand
 
 QUEUE = "contract"
 
@@ -21,6 +21,12 @@ def stand(request: pytest.FixtureRequest, backend: Backend) -> Iterator[Stand]:
     stand = backend.stand(request)
     yield stand
     stand.close()
+
+
+@pytest.fixture
+def shared_by_processes(backend: Backend) -> None:
+    if Can.BE_SHARED_BY_PROCESSES not in backend.can:
+        pytest.skip(f"{backend.name} lives within one process")
 
 
 @pytest.fixture

@@ -109,6 +109,15 @@ def test_a_full_queue_takes_nothing_until_there_is_room(
     assert client.get_queue_stats(queue).waiting == 1500
 
 
+@pytest.mark.parametrize("count", [1001, 2000, 3000])
+def test_a_bulk_that_alone_is_over_the_bound_adds_nothing(
+    stand: Stand, queue: str, count: int
+) -> None:
+    with pytest.raises(exceptions.QueueFull):
+        stand.client(max_queue_length=1000).bulk_add_tasks_to_queue(queue, range(count))
+    assert stand.leftovers(queue) == []
+
+
 def test_delayed_and_running_tasks_count_too(stand: Stand, worker: Any, queue: str) -> None:
     client = stand.client(max_queue_length=2)
     client.add_task_to_queue(queue, 1)

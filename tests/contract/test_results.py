@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -284,6 +286,19 @@ def test_many_threads_share_a_courier_and_each_gets_its_own_result(
     assert {n: waiter.result(10) for n, waiter in waiters.items()} == {
         n: f"result {n}" for n in range(64)
     }
+
+
+@pytest.mark.usefixtures("shared_by_processes")
+def test_the_worker_may_be_another_process(stand: Stand, client: Any, queue: str) -> None:
+    child = os.fork()
+    if child == 0:
+        with suppress(BaseException):
+            worker = stand.worker()
+            task_id, data = worker.wait_for_task(queue, 10)
+            worker.return_task_result(queue, task_id, (data, os.getpid()))
+        os._exit(0)
+    assert client.call(queue, "data", timeout=10) == ("data", child)
+    os.waitpid(child, 0)
 
 
 def test_two_may_wait_for_the_same_result(client: Any, worker: Any, queue: str) -> None:

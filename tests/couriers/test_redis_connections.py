@@ -15,6 +15,7 @@ import redis
 import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from task_helpers import exceptions
 from task_helpers.couriers.redis import (
@@ -77,6 +78,26 @@ def test_a_unix_socket_will_do(tmp_path: Path) -> None:
         courier = RedisClientWorkerTaskCourier(redis.Redis(unix_socket_path=path))
         task_id = courier.add_task_to_queue(Q, 1)
         assert courier.get_task(Q) == (task_id, 1)
+
+
+def test_a_client_of_sentinel_finds_the_master(server: RedisServer, tmp_path: Path) -> None:
+    # given a master that only its sentinel names
+    port, settings = free_port(), tmp_path / "sentinel.conf"
+    settings.write_text(f"sentinel monitor ours 127.0.0.1 {server.port} 1\n")
+    with RedisServer(tmp_path, port, file=settings, sentinel=True):
+        sentinel = Sentinel([("127.0.0.1", port)])
+        # when a courier is given the client that it makes
+        courier = RedisClientWorkerTaskCourier(sentinel.master_for("ours"))
+        waiter = in_thread(courier.call, Q, "data", timeout=10)
+        courier.return_task_result(Q, *courier.wait_for_task(Q, 10))
+        # then the master serves it
+        assert waiter.result(5) == "data"
+        assert server.client().info("commandstats")["cmdstat_evalsha"]["calls"] > 0
+        # and when the master is gone, its name is said
+        server.kill()
+        impatient = RedisClientTaskCourier(sentinel.master_for("ours"), retry_seconds=0.1)
+        with pytest.raises(exceptions.CourierUnavailable, match=r"ours .found through Sentinel"):
+            impatient.add_task_to_queue(Q, 1)
 
 
 # --- Redis away

@@ -125,6 +125,29 @@ def test_after_a_cut_everybody_looks_at_everything(hints: Hints, publisher: Publ
     assert hints.wait(first, 5) == {A}
 
 
+def test_an_interrupted_leader_leaves_a_channel_that_works(
+    hints: Hints, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a leader that Ctrl-C interrupts while it reads
+    waiter = listening(hints, A)
+    connection = hints._connection
+    assert connection is not None
+
+    def interrupted() -> None:
+        connection.disconnect()  # as redis-py does then
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(connection, "read_response", interrupted)
+    publisher.hint(A)
+    with pytest.raises(KeyboardInterrupt):
+        hints.wait(waiter, 5)
+    # when it waits again
+    # then it looks at everything, and hints come again
+    assert hints.wait(waiter, 5) is None
+    publisher.hint(A)
+    assert hints.wait(waiter, 5) == {A}
+
+
 def test_who_no_longer_waits_is_forgotten(hints: Hints) -> None:
     waiter = listening(hints, A, B)
     hints.unregister(waiter)

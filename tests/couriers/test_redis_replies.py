@@ -9,6 +9,7 @@ import redis
 
 from task_helpers import exceptions
 from task_helpers.couriers._redis.commands import Send
+from task_helpers.couriers.redis import RedisClientTaskCourier, RedisClientWorkerTaskCourier
 from task_helpers.effects import Effect
 from task_helpers.tasks import TaskStatus
 from tests.support.faults import LostReplies, Recorder
@@ -139,8 +140,6 @@ def test_look_and_stats_are_asked_again(courier: Any, other: Any) -> None:
 
 
 def test_a_reply_that_never_comes_is_given_up_in_time(redis_connection: Any, prefix: str) -> None:
-    from task_helpers.couriers.redis import RedisClientTaskCourier
-
     courier = RedisClientTaskCourier(redis_connection, prefix=prefix, retry_seconds=0.1)
     LostReplies(courier, "add", times=1000)
     with pytest.raises(exceptions.CourierUnavailable, match="the reply was lost"):
@@ -159,7 +158,6 @@ def test_results_read_are_not_lost_when_they_cannot_be_deleted(courier: Any, oth
         return perform(effect)
 
     courier._perform = without_deleting
-    object.__setattr__(courier.options, "retry_seconds", 0)
     courier._store._ask._retry_seconds = 0.05
     # when it is read
     # then it is returned
@@ -167,8 +165,6 @@ def test_results_read_are_not_lost_when_they_cannot_be_deleted(courier: Any, oth
 
 
 def test_scripts_that_redis_forgot_are_loaded_again(server: Any) -> None:
-    from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
-
     courier, admin = RedisClientWorkerTaskCourier(server.client()), server.client()
     for _ in range(2):
         task_id = courier.add_task_to_queue(Q, 1)
@@ -189,3 +185,23 @@ def test_one_command_a_round_trip_and_one_for_a_thousand_tasks(courier: Any) -> 
     tasks = courier.get_tasks(Q, 1000)
     courier.bulk_return_task_results(Q, tasks)
     assert [command[0] for command in recorder.commands()] == ["EVALSHA"] * 3
+
+
+def test_large_tasks_and_results_go_in_commands_of_at_most_8_mb(
+    redis_connection: redis.Redis, prefix: str
+) -> None:
+    # given 12 tasks of 1.5 MB
+    courier = RedisClientWorkerTaskCourier(redis_connection, prefix=prefix, max_payload=2_000_000)
+    recorder = Recorder(courier)
+    payloads = [bytes([n]) * 1_500_000 for n in range(12)]
+    # when they go there and back
+    task_ids = courier.bulk_add_tasks_to_queue(Q, payloads)
+    tasks = courier.get_tasks(Q)
+    courier.bulk_return_task_results(Q, tasks)
+    # then they arrive, and no command was larger
+    assert courier.bulk_wait_for_task_results(Q, task_ids, timeout=5) == payloads
+    sizes = [
+        sum(len(a) for a in command if isinstance(a, bytes)) for command in recorder.commands()
+    ]
+    assert max(sizes) < 8_100_000
+    courier.close()

@@ -29,10 +29,19 @@ class RedisServer:
     A redis-server of one's own.
 
     - folder - for its log and, with `appendonly="yes"`, its data.
-    - settings - of redis-server: `maxmemory="4mb"`.
+    - file - its configuration, if it needs one; settings - the same as `maxmemory="4mb"`.
+    - sentinel - it is a sentinel.
     """
 
-    def __init__(self, folder: Path, port: int | None = None, **settings: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int | None = None,
+        *,
+        file: Path | None = None,
+        sentinel: bool = False,
+        **settings: str,
+    ) -> None:
         program = shutil.which("redis-server") or shutil.which("valkey-server")
         if program is None:
             pytest.skip("no redis-server is installed")
@@ -45,9 +54,10 @@ class RedisServer:
             "dir": str(folder),
             **{name.replace("_", "-"): value for name, value in settings.items()},
         }
-        self._command = [program]
+        self._command = [program, *([str(file)] if file else [])]
         for name, value in options.items():
             self._command += [f"--{name}", value]
+        self._command += ["--sentinel"] if sentinel else []
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> RedisServer:

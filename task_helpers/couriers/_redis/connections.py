@@ -33,6 +33,7 @@ SHARED_CONNECTIONS = 3
 class Connection(Protocol):
     """What is used of a connection of redis-py."""
 
+    def connect(self) -> None: ...
     def pack_commands(self, commands: Iterable[Command]) -> list[bytes]: ...
     def send_packed_command(self, command: list[bytes], check_health: bool) -> None: ...
     def read_response(self) -> Any: ...
@@ -69,8 +70,9 @@ class Connector:
         self._settings = _own_settings(pool.connection_class, pool.connection_kwargs)
 
     def connection(self) -> Connection:
-        """A new one, not connected yet."""
+        """A new one. Connected here: only `connect` asks Sentinel for the address."""
         connection: Connection = self._class(**self._settings)
+        connection.connect()
         return connection
 
     def impatient(self) -> Connector:
@@ -81,8 +83,10 @@ class Connector:
         return other
 
     def address(self) -> str:
-        """For messages: host and port, or the path of the socket."""
+        """For messages: host and port, the path of the socket, or the name that Sentinel knows."""
         settings = self._settings
+        if "connection_pool" in settings:
+            return f"{settings['connection_pool'].service_name} (found through Sentinel)"
         if "path" in settings:
             return str(settings["path"])
         return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
@@ -136,7 +140,7 @@ class Pool:
                 free.release()
 
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        connection = self._idle.pop() if self._idle else self._connector.connection()
+        connection = self._idle_or_new()
         try:
             connection.send_packed_command(connection.pack_commands(commands), check_health=False)
             replies = [_reply(connection) for _ in commands]
@@ -145,8 +149,15 @@ class Pool:
             raise
         if any(isinstance(reply, redis.exceptions.ReadOnlyError) for reply in replies):
             connection.disconnect()  # a failover: connect anew, to the new master
-        self._idle.append(connection)
+        else:
+            self._idle.append(connection)
         return replies
+
+    def _idle_or_new(self) -> Connection:
+        try:
+            return self._idle.pop()  # asking first whether there is one would be a race
+        except IndexError:
+            return self._connector.connection()
 
     def close(self) -> None:
         while self._idle:

@@ -135,6 +135,9 @@ class Hints:
         except (RedisError, OSError):
             self._disconnect()
             time.sleep(min(seconds, RECONNECT_PAUSE))
+        except BaseException:
+            self._disconnect()  # whoever reads next would come in the middle of a message
+            raise
 
     def _connected(self) -> Connection:
         connection = self._connector.connection()

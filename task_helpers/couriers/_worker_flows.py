@@ -253,10 +253,13 @@ class WorkerFlows:
             elif self._claims.drop(claim):
                 logger.warning("A batch in queue %s was given to another worker.", queue)
 
-    def release(self, queue_name: str) -> Flow[None]:
-        """Gives back all that this courier holds of the queue."""
+    def release(self, queue_name: str, task_ids: Iterable[UUID] | None) -> Flow[None]:
         queue = valid_queue_name(queue_name)
-        for claim in self._claims.held(queue):
+        if task_ids is None:
+            claims: Iterable[Claim | None] = self._claims.held(queue)
+        else:
+            claims = self._claims.group(queue, map(ids.to_bytes, task_ids))
+        for claim in filter(None, claims):
             yield from self._store.release(queue, claim.token)
             self._claims.drop(claim)
 

@@ -9,7 +9,7 @@ cannot be reached for `retry_seconds`, a method raises `CourierUnavailable`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeVar, Unpack
+from typing import Any, ClassVar, TypeVar, Unpack
 from uuid import UUID
 
 from task_helpers.couriers._client_flows import AddOptions, ClientFlows
@@ -30,7 +30,10 @@ class TaskCourier:
     What the client and the worker side share.
 
     - options - the `CourierOptions` in force.
+    - works_across_processes - False: only couriers in the same process see its tasks.
     """
+
+    works_across_processes: ClassVar[bool] = True
 
     def __init__(self, store: Store, perform: Perform, options: CourierOptions) -> None:
         self.options = options
@@ -264,17 +267,22 @@ class WorkerTaskCourier(TaskCourier):
     def reclaim_tasks_of(self, queue_name: str, worker_id: bytes) -> None:
         """
         The worker whose courier had this `worker_id` is dead: its tasks go back to the queue at
-        once, as suspects, instead of when its lease runs out.
+        once, as suspects, instead of when its lease runs out. Does not wait long for a store that
+        is away: then the lease does it.
         """
-        self._run(self._worker.bury(queue_name, worker_id))
+        store = self._store.impatient()
+        self._run(WorkerFlows(store, self.options).bury(queue_name, worker_id))
 
     def get_store_concerns(self) -> list[str]:
         """What is wrong with the settings of the store itself, a line each."""
         return self._run(self._worker.concerns())
 
-    def release_tasks(self, queue_name: str) -> None:
-        """Gives all tasks that this courier holds back to the queue, for others to take at once."""
-        self._run(self._worker.release(queue_name))
+    def release_tasks(self, queue_name: str, task_ids: Iterable[UUID] | None = None) -> None:
+        """
+        Gives the batches of these tasks (None: all that this courier holds) back to the queue, for
+        others to take at once.
+        """
+        self._run(self._worker.release(queue_name, task_ids))
 
     def say_farewell(self, queue_name: str, worker_name: str) -> None:
         """Reports that the worker of this name has stopped."""

@@ -28,6 +28,8 @@ class _MemoryTaskCourier(TaskCourier):
     - others - see `CourierOptions`. What is not known there becomes an attribute.
     """
 
+    works_across_processes = False
+
     def __init__(self, server: MemoryServer | None = None, **keywords: Any) -> None:
         options, attributes = split_options(keywords)
         self.server = server or MemoryServer()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
+import os
 import threading
+import time
 
 from task_helpers.couriers.base import WorkerTaskCourier
 from task_helpers.exceptions import TaskHelpersError
@@ -13,14 +16,30 @@ logger = logging.getLogger("task_helpers.workers")
 RENEWALS_PER_LEASE = 6
 """Five renewals may fail in a row before a lease is lost."""
 
+TOO_LONG = 70
+"""Exit code of a worker whose batch took longer than it may (EX_SOFTWARE of sysexits.h)."""
+
 
 class LeaseKeeper:
-    """Renews from `start` to `stop`, which are called once each."""
+    """
+    Renews from `start` to `stop`, which are called once each.
 
-    def __init__(self, courier: WorkerTaskCourier, queue_name: str, worker_name: str) -> None:
+    - max_batch_seconds - a batch that takes longer counts as stuck: the stacks of all threads are
+      printed and the process ends, so that a deadlock cannot hold a lease for ever. None: any time.
+    """
+
+    def __init__(
+        self,
+        courier: WorkerTaskCourier,
+        queue_name: str,
+        worker_name: str,
+        max_batch_seconds: float | None = None,
+    ) -> None:
         self._courier = courier
         self._queue_name = queue_name
         self._worker_name = worker_name
+        self._max_batch_seconds = max_batch_seconds
+        self._batch_until: float | None = None
         self._interval = courier.options.lease_ms / 1000 / RENEWALS_PER_LEASE
         self._stopping = threading.Event()
         self._thread = threading.Thread(
@@ -34,14 +53,38 @@ class LeaseKeeper:
         self._stopping.set()
         self._thread.join()
 
-    def _run(self) -> None:
-        self.step()
-        while not self._stopping.wait(self._interval):
-            self.step()
+    def batch_begins(self) -> None:
+        if self._max_batch_seconds is not None:
+            self._batch_until = time.monotonic() + self._max_batch_seconds
 
-    def step(self) -> None:
-        """One renewal. A failed one is tried again in time; the thread must not die of it."""
+    def batch_ends(self) -> None:
+        self._batch_until = None
+
+    def _run(self) -> None:
+        pause = 0.0
+        while not self._stopping.wait(pause):
+            pause = self.step()
+
+    def step(self) -> float:
+        """
+        One renewal; returns in how many seconds the next is due. A failed one is tried again in
+        time: the thread must not die of it.
+        """
+        if (until := self._batch_until) is not None and until <= time.monotonic():
+            self._end_process()
         try:
             self._courier.renew_leases(self._queue_name, self._worker_name)
         except TaskHelpersError as error:
             logger.warning("The lease on queue %s was not renewed: %s", self._queue_name, error)
+        if self._max_batch_seconds is None:
+            return self._interval
+        return min(self._interval, self._max_batch_seconds / RENEWALS_PER_LEASE)
+
+    def _end_process(self) -> None:
+        logger.critical(
+            "A batch of queue %s took longer than max_batch_seconds = %s: ending the process.",
+            self._queue_name,
+            self._max_batch_seconds,
+        )
+        faulthandler.dump_traceback(all_threads=True)
+        os._exit(TOO_LONG)

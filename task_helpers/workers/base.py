@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import enum
 import itertools
 import logging
 import os
 import socket
-import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 from task_helpers.couriers.base import WorkerTaskCourier
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.durations import Duration, seconds
 from task_helpers.exceptions import CourierError, CourierUnavailable
+from task_helpers.retries import ErrorTypes, RetryPolicy
 from task_helpers.tasks import Task
 from task_helpers.workers._execution import perform_batch
 from task_helpers.workers._leases import LeaseKeeper
+from task_helpers.workers._memory import resident_mib
 
 logger = logging.getLogger("task_helpers.workers")
 
 IDLE_WAIT = 0.5
 """Seconds in which an idle worker notices that it is to stop."""
 
-OUTAGE_PAUSE = 1.0
+OUTAGE_PAUSE = 0.5
+
+
+class Ended(enum.StrEnum):
+    """What ended a worker."""
+
+    STOPPED = "stopped"
+    EMPTY = "the queue is empty"
+    ITERATIONS = "all iterations are done"
+    MAX_TASKS = "max_tasks are done"
+    MAX_RSS = "max_rss is exceeded"
 
 
 class BaseWorker:
@@ -37,15 +52,29 @@ class BaseWorker:
     - max_tasks_per_iteration - most tasks of one batch.
     - linger - how long (seconds or timedelta) a batch may fill when fewer than that wait.
     - needs_result_returning - False: results are not stored, nobody waits for them.
+    - max_attempts, retry_delay, max_retry_delay, retry_on, give_up_on - which failed tasks are
+      performed again, and when, see `RetryPolicy`.
+    - max_batch_seconds - a batch that takes longer counts as stuck: the process prints the stacks
+      of its threads and ends with exit code 70. None: any time.
     - max_tasks - stop after so many tasks; None: go on.
+    - max_rss - stop when the process takes more memory than so many MiB; None: go on.
     - burst - True: stop when the queue is empty.
+
+    - ended_by - what ended `perform`.
     """
 
     queue_name: str = ""
     max_tasks_per_iteration: int = 100
     linger: Duration = 0
     needs_result_returning: bool = True
+    max_attempts: int = 1
+    retry_delay: Duration = 1
+    max_retry_delay: Duration = 600
+    retry_on: ErrorTypes = (Exception,)
+    give_up_on: ErrorTypes = ()
+    max_batch_seconds: Duration | None = 3600
     max_tasks: int | None = None
+    max_rss: float | None = None
     burst: bool = False
 
     def __init__(self, task_courier: WorkerTaskCourier, **fields: Any) -> None:
@@ -56,7 +85,10 @@ class BaseWorker:
         self.task_courier = task_courier
         self.tasks_performed = 0
         self.iterations_performed = 0
-        self._stopping = threading.Event()
+        self.ended_by: Ended | None = None
+        self._batch: list[UUID] = []
+        self._leases: LeaseKeeper | None = None
+        self._stopping = False  # no Event: its lock may be held when a signal calls `stop`
 
     # --- To be overridden
 
@@ -84,7 +116,7 @@ class BaseWorker:
     def wait_for_tasks(self) -> list[Task]:
         """Waits for tasks and takes them. [] when the worker is to stop, or `burst` and no task."""
         count = self._next_count()
-        while not self._stopping.is_set():
+        while not self._stopping:
             try:
                 return self.task_courier.bulk_wait_for_tasks(
                     self.queue_name, count, 0 if self.burst else IDLE_WAIT, self.linger
@@ -97,7 +129,7 @@ class BaseWorker:
     def return_task_results(self, tasks: list[Task]) -> None:
         """Returns [(task_id, task_result), ...] to the clients and acknowledges the tasks."""
         if self.needs_result_returning:
-            self.task_courier.bulk_return_task_results(self.queue_name, tasks)
+            self.task_courier.bulk_return_task_results(self.queue_name, tasks, self._policy())
         else:
             self._acknowledge(tasks)
 
@@ -120,15 +152,16 @@ class BaseWorker:
 
     def stop(self) -> None:
         """Ends `perform` after the batch at hand. Safe to call from signal handlers and threads."""
-        self._stopping.set()
+        self._stopping = True
 
     def perform_iteration(self) -> bool:
         """One iteration. False when the worker is to end: stopped, or in a burst and no task."""
         tasks = self.wait_for_tasks()
         if not tasks:
-            return not (self.burst or self._stopping.is_set())
-        results = perform_batch(self.perform_tasks, tasks, self.needs_result_returning)
-        self._return(results)
+            return not (self.burst or self._stopping)
+        with self._holding(tasks):
+            results = perform_batch(self.perform_tasks, tasks, self.needs_result_returning)
+            self._return(results)
         self.tasks_performed += len(results)
         self.iterations_performed += 1
         return True
@@ -140,42 +173,74 @@ class BaseWorker:
         if not 1 <= self.max_tasks_per_iteration <= 1000:
             count = self.max_tasks_per_iteration
             raise ValueError(f"max_tasks_per_iteration must be from 1 to 1000, not {count}")
+        if self.max_batch_seconds is not None:
+            seconds(self.max_batch_seconds, "max_batch_seconds")
+        self._policy()
 
     # --- The parts of these
 
     def _work(self, total_iterations: int | None) -> None:
         name = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
         self.task_courier.renew_leases(self.queue_name, name)  # raises when the store is away
-        leases = LeaseKeeper(self.task_courier, self.queue_name, name)
-        leases.start()
+        for concern in self.task_courier.get_store_concerns():
+            logger.warning("%s", concern)
+        limit = self.max_batch_seconds
+        limit = None if limit is None else seconds(limit, "max_batch_seconds")
+        self._leases = LeaseKeeper(self.task_courier, self.queue_name, name, limit)
+        self._leases.start()
         try:
             self._iterate(total_iterations)
         finally:
-            leases.stop()
+            self._leases.stop()
             self._give_back(name)
 
     def _give_back(self, name: str) -> None:
         """When the store cannot be told, the lease runs out and others get the tasks."""
         try:
-            self.task_courier.release_tasks(self.queue_name)
+            self.task_courier.release_tasks(self.queue_name, self._batch)
             self.task_courier.say_farewell(self.queue_name, name)
         except CourierError as error:
             logger.warning("The store was not told that the worker stopped: %s", error)
 
     def _iterate(self, total_iterations: int | None) -> None:
-        iterations = itertools.count() if total_iterations is None else range(total_iterations)
-        for _ in iterations:
-            if self._next_count() < 1 or not self._perform_through_outages():
+        self.ended_by = None
+        for done in itertools.count():
+            self.ended_by = self._end(done, total_iterations) or self._perform_through_outages()
+            if self.ended_by:
                 break
 
-    def _perform_through_outages(self) -> bool:
-        while True:
+    @contextmanager
+    def _holding(self, tasks: list[Task]) -> Iterator[None]:
+        """The batch at hand. An interrupted worker leaves it marked, to be given back."""
+        self._batch = [task_id for task_id, _ in tasks]
+        if self._leases:
+            self._leases.batch_begins()
+        yield
+        if self._leases:
+            self._leases.batch_ends()
+        self._batch = []
+
+    def _end(self, done: int, total_iterations: int | None) -> Ended | None:
+        """What ends the worker now, between two batches; None: it goes on."""
+        if self._stopping:
+            return Ended.STOPPED
+        if done == total_iterations:
+            return Ended.ITERATIONS
+        if self._next_count() < 1:
+            return Ended.MAX_TASKS
+        if self.max_rss is not None and resident_mib() > self.max_rss:
+            return Ended.MAX_RSS
+        return None
+
+    def _perform_through_outages(self) -> Ended | None:
+        """One iteration, however long the store is away; what it ended, or None."""
+        while not self._stopping:
             try:
-                return self.perform_iteration()
+                return None if self.perform_iteration() or self._stopping else Ended.EMPTY
             except CourierUnavailable as error:
                 logger.warning("Waiting for the store to come back: %s", error)
-                if self._stopping.wait(OUTAGE_PAUSE):
-                    return False
+                time.sleep(OUTAGE_PAUSE)
+        return Ended.STOPPED
 
     def _return(self, results: list[Task]) -> None:
         """Results are worth more than a batch performed twice: tried again for one lease."""
@@ -192,11 +257,20 @@ class BaseWorker:
         failed = [task for task in tasks if isinstance(task[1], Exception)]
         done = [task_id for task_id, result in tasks if not isinstance(result, Exception)]
         self.task_courier.acknowledge_tasks(self.queue_name, done)
-        self.task_courier.bulk_return_task_results(self.queue_name, failed)
+        self.task_courier.bulk_return_task_results(self.queue_name, failed, self._policy())
+
+    def _policy(self) -> RetryPolicy:
+        return RetryPolicy(
+            max_attempts=self.max_attempts,
+            retry_delay=self.retry_delay,
+            max_retry_delay=self.max_retry_delay,
+            retry_on=self.retry_on,
+            give_up_on=self.give_up_on,
+        )
 
     def _next_count(self) -> int:
         """How many tasks the next batch may have."""
-        if self._stopping.is_set():
+        if self._stopping:
             return 0
         if self.max_tasks is None:
             return self.max_tasks_per_iteration

@@ -10,7 +10,6 @@ import pytest
 
 from task_helpers import exceptions, ids, outcomes
 from task_helpers.couriers._awaited import FIRST_LOOK, LOOK_TASKS, Awaited
-from task_helpers.couriers._claims import Claims
 from task_helpers.couriers._client_flows import ClientFlows
 from task_helpers.couriers._worker_flows import WorkerFlows
 from task_helpers.couriers.options import CourierOptions
@@ -142,7 +141,7 @@ def test_a_result_that_was_read_is_returned_though_it_cannot_be_deleted(
 
 @pytest.fixture
 def worker(store: ScriptedStore) -> WorkerFlows:
-    return WorkerFlows(store, OPTIONS, Claims())  # type: ignore[arg-type]
+    return WorkerFlows(store, OPTIONS)  # type: ignore[arg-type]
 
 
 def took(
@@ -178,7 +177,7 @@ def test_lingering_counts_first_and_holds_nothing_meanwhile(worker: WorkerFlows)
 
 def test_an_overdue_batch_is_reclaimed_and_looked_for_at_once(worker: WorkerFlows) -> None:
     flow = Driver(worker.wait(Q, 10, 0, 0)).reply(took(overdue=[b"token"]))
-    assert flow.asked == Verb("reclaim", (Q, b"token", 30_000))
+    assert flow.asked == Verb("reclaim", (Q, b"token", 30_000, False))
     assert flow.reply(None).asked.name == "take"
     with pytest.raises(TimeoutError):
         flow.reply(took())

@@ -66,10 +66,10 @@ def test_burst_performs_what_waits_and_ends(on_memory) -> None:
 @pytest.mark.parametrize(
     ("arguments", "performed", "cause"),
     [
-        (["--iterations", "2"], 2, "2 iterations are done"),
-        (["--max-tasks", "3"], 3, "3 tasks are done"),
-        (["--iterations", "2", "--batch-size", "2"], 4, "2 iterations are done"),
-        (["--max-tasks", "3", "--batch-size", "2"], 3, "3 tasks are done"),
+        (["--iterations", "2"], 2, "all iterations are done"),
+        (["--max-tasks", "3"], 3, "max_tasks are done"),
+        (["--iterations", "2", "--batch-size", "2"], 4, "all iterations are done"),
+        (["--max-tasks", "3", "--batch-size", "2"], 3, "max_tasks are done"),
         (["--burst", "--max-tasks", "9", "--iterations", "9"], 5, "the queue is empty"),
         (["--burst", "--linger", "0.001", "--batch-size", "9"], 5, "the queue is empty"),
     ],

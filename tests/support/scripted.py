@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Generator
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,9 @@ class ScriptedStore:
             return (yield Verb(name, (*arguments, *keywords.values())))
 
         return verb
+
+    def steady_for(self) -> float:
+        return math.inf
 
     def register(self, ids: Collection[bytes]) -> Collection[bytes]:
         self.registered.append(ids)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
 
 from django.utils.autoreload import DJANGO_AUTORELOAD_ENV, run_with_reloader
 
 from task_helpers.exceptions import CourierError
+from task_helpers.supervision.signals import StopSignals
 from task_helpers.workers.base import BaseWorker
-
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 RELOAD_GRACE = 10.0
 """Seconds that a batch may take to end before the reloader ends it."""
@@ -23,57 +19,28 @@ RELOAD_GRACE = 10.0
 Say = Callable[[str], None]
 
 
-class StopSignals:
-    """
-    The first signal stops the worker after the batch at hand. The second raises
-    `KeyboardInterrupt` in the main thread, on which a worker gives its batch back; further ones
-    must not disturb it in that.
-    """
-
-    def __init__(self, worker: BaseWorker) -> None:
-        self._worker = worker
-        self.received: list[signal.Signals] = []
-
-    @property
-    def forced(self) -> bool:
-        return len(self.received) > 1
-
-    @contextmanager
-    def handled(self) -> Iterator[None]:
-        """Only the main thread can; elsewhere, as in a test, the signals are somebody else's."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        former = {number: signal.signal(number, self._handle) for number in STOP_SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in former.items():
-                signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.received.append(signal.Signals(number))
-        if len(self.received) == 1:
-            self._worker.stop()
-        elif len(self.received) == 2:
-            raise KeyboardInterrupt
-
-
 class WorkerRun:
     """
     - iterations - see `BaseWorker.perform`.
     - courier - alias, for the start line.
     - say - where the start and the stop line go.
+    - signals - how it is asked to stop.
     """
 
     def __init__(
-        self, worker: BaseWorker, *, iterations: int | None, courier: str, say: Say
+        self,
+        worker: BaseWorker,
+        *,
+        iterations: int | None,
+        courier: str,
+        say: Say,
+        signals: StopSignals,
     ) -> None:
         self._worker = worker
         self._iterations = iterations
         self._courier = courier
         self._say = say
-        self._signals = StopSignals(worker)
+        self._signals = signals
         self._ended = threading.Event()
 
     def perform(self) -> int:
@@ -82,13 +49,13 @@ class WorkerRun:
         128 + the number of the second signal. Raises `CourierError` when the store is away at the
         start.
         """
-        with self._signals.handled():
+        with self._signals:
             try:
                 self._perform()
             except KeyboardInterrupt:
                 if not self._signals.forced:
                     raise
-        return 128 + self._signals.received[1] if self._signals.forced else 0
+        return 128 + self._signals.received[-1] if self._signals.forced else 0
 
     def perform_reloading(self, complain: Say) -> None:
         """
@@ -137,18 +104,14 @@ class WorkerRun:
         )
 
     def _cause(self, error: BaseException | None) -> str:
-        worker, received = self._worker, self._signals.received
+        received = self._signals.received
         if self._signals.forced:
-            return f"{received[1].name} in the middle of a batch, which was given back"
+            return f"{received[-1].name} in the middle of a batch, which was given back"
         if error is not None:
             return type(error).__name__
         if received:
             return received[0].name
-        if worker.max_tasks is not None and worker.tasks_performed >= worker.max_tasks:
-            return f"{worker.max_tasks} tasks are done"
-        if self._iterations is not None and worker.iterations_performed >= self._iterations:
-            return f"{self._iterations} iterations are done"
-        return "the queue is empty" if worker.burst else "it was told to stop"
+        return str(self._worker.ended_by or "it was told to stop")
 
 
 def _path(worker: BaseWorker) -> str:

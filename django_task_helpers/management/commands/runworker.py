@@ -12,20 +12,37 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
+from django_task_helpers.conf import DEFAULT_ALIAS
+from django_task_helpers.couriers import couriers
 from django_task_helpers.management.commands._running import WorkerRun
+from django_task_helpers.management.commands._supervising import Supervision
 from django_task_helpers.workers import UnknownQueue, build_worker, known_queues
 from task_helpers.durations import seconds
 from task_helpers.exceptions import CourierError
+from task_helpers.supervision.signals import StopSignals
 
 logger = logging.getLogger("django_task_helpers.worker")
 
+BOUNDS = ("burst", "iterations", "max_tasks")
+"""What makes a run end by itself."""
+
+EXCLUSIVE = (
+    ("reload", "burst"),
+    ("reload", "processes"),
+    ("iterations", "max_iterations"),
+)
+
 MAX_BATCH = 1000
+
+DRAIN = 25.0
+DRAIN_HELP = f"how long batches may take to end after SIGTERM (default {DRAIN:g})"
 
 
 class Command(BaseCommand):
     help = (
         "Performs the tasks of a queue. SIGTERM and Ctrl-C end it after the batch at hand; "
-        "a second one gives the batch back and ends it now."
+        "a second one gives the batch back and ends it now. Without --burst, --iterations and "
+        "--max-tasks it runs in processes of its own under a supervisor, which replaces the dead."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,30 +53,53 @@ class Command(BaseCommand):
         add("--max-tasks", type=count, metavar="N", help="stop after N tasks")
         add("--batch-size", type=_whole_number(MAX_BATCH), metavar="N", help="most tasks a batch")
         add("--linger", type=_seconds, metavar="SECONDS", help="how long a batch may fill")
+        add("--processes", type=count, metavar="N", help="how many worker processes (default 1)")
+        add("--max-iterations", type=count, metavar="N", help="a fresh process after ~N batches")
+        add("--max-rss", type=count, metavar="MIB", help="a fresh process above ~MIB of memory")
+        add("--drain", type=_seconds, metavar="SECONDS", default=DRAIN, help=DRAIN_HELP)
         add("--courier", metavar="ALIAS", help="a courier other than that of the queue")
         add("--reload", action="store_true", help="start anew when the code changes (development)")
 
-    def handle(self, *, queue: str, reload: bool, **options: Any) -> None:
+    def handle(self, *, queue: str, **options: Any) -> None:
         self._say_at_all = options["verbosity"] > 0
-        if reload:
-            _check_reload(options["burst"])
+        _check_combination(options)
         try:
-            run = self._make_run(queue, **options)
-            if reload:
-                run.perform_reloading(self._complain)
-            elif code := run.perform():
+            if code := self._run(queue, options):
                 sys.exit(code)
-        except CourierError as error:
+        except (UnknownQueue, ImproperlyConfigured, CourierError) as error:
             raise CommandError(error) from error
 
-    def _make_run(self, queue: str, **options: Any) -> WorkerRun:
-        try:
-            worker = build_worker(queue, options["courier"], **_fields(options))
-            courier = options["courier"] or known_queues()[queue].courier
-        except (UnknownQueue, ImproperlyConfigured) as error:
-            raise CommandError(error) from error
-        iterations = options["iterations"]
-        return WorkerRun(worker, iterations=iterations, courier=courier, say=self._say)
+    def _run(self, queue: str, options: dict[str, Any]) -> int:
+        """What ends by itself, or with the code, runs in this process."""
+        if options["reload"]:
+            self._make_run(queue, options).perform_reloading(self._complain)
+            return 0
+        alias = _courier(queue, options)
+        if options["processes"] is None and (_is_bounded(options) or _is_in_memory(alias)):
+            return self._make_run(queue, options).perform()
+        return self._make_supervision(queue, options).run()
+
+    def _make_run(self, queue: str, options: dict[str, Any]) -> WorkerRun:
+        worker = build_worker(queue, options["courier"], **_fields(options))
+        return WorkerRun(
+            worker,
+            iterations=options["iterations"],
+            courier=_courier(queue, options),
+            say=self._say,
+            signals=StopSignals.of_terminal(worker.stop),
+        )
+
+    def _make_supervision(self, queue: str, options: dict[str, Any]) -> Supervision:
+        fields = _fields(options)
+        return Supervision(
+            make_worker=lambda: build_worker(queue, options["courier"], **fields),
+            courier=_courier(queue, options),
+            say=self._say,
+            processes=options["processes"] or 1,
+            drain=options["drain"],
+            iterations=options["iterations"],
+            max_iterations=options["max_iterations"],
+        )
 
     def _say(self, text: str) -> None:
         """Once: in the project's log if it shows such lines, else on stdout."""
@@ -80,14 +120,33 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
         "max_tasks": options["max_tasks"],
         "max_tasks_per_iteration": options["batch_size"],
         "linger": options["linger"],
+        "max_rss": options["max_rss"],
     }
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _check_reload(burst: bool) -> None:
-    if burst:
-        raise CommandError("--reload and --burst exclude each other: leave one of them out.")
-    if not settings.DEBUG:
+def _courier(queue: str, options: dict[str, Any]) -> str:
+    if alias := options["courier"]:
+        return str(alias)
+    queues = known_queues()
+    return queues[queue].courier if queue in queues else DEFAULT_ALIAS
+
+
+def _is_bounded(options: dict[str, Any]) -> bool:
+    return any(options[bound] for bound in BOUNDS)
+
+
+def _is_in_memory(alias: str) -> bool:
+    """Another process would not see its tasks."""
+    return not couriers[alias].works_across_processes
+
+
+def _check_combination(options: dict[str, Any]) -> None:
+    for one, other in EXCLUSIVE:
+        if options[one] and options[other]:
+            one, other = one.replace("_", "-"), other.replace("_", "-")
+            raise CommandError(f"--{one} and --{other} exclude each other: leave one of them out.")
+    if options["reload"] and not settings.DEBUG:
         raise CommandError("--reload is for development: set DEBUG = True, or leave it out.")
 
 

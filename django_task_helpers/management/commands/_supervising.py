@@ -1,0 +1,85 @@
+"""The worker processes of one `runworker` and the supervisor above them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.db import connections
+
+from django_task_helpers.management.commands._running import Say, WorkerRun
+from task_helpers.supervision.process import DONE, RECYCLE
+from task_helpers.supervision.signals import StopSignals
+from task_helpers.supervision.supervisor import Supervisor
+from task_helpers.workers.base import BaseWorker, Ended
+
+JITTER = 0.1
+"""Workers that started together do not all recycle at once."""
+
+MakeWorker = Callable[[], BaseWorker]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Supervision:
+    """
+    - make_worker - called in each process; its fields have the limits.
+    - courier - alias, for the start line.
+    - say - where start and stop lines go.
+    - processes - how many.
+    - drain - seconds to finish the batches at hand.
+    - iterations - each process is done after so many batches.
+    - max_iterations - each process is replaced after about so many.
+    """
+
+    make_worker: MakeWorker
+    courier: str
+    say: Say
+    processes: int
+    drain: float
+    iterations: int | None = None
+    max_iterations: int | None = None
+
+    def run(self) -> int:
+        """
+        Until all processes are done or stopped; returns the exit code. Raises `CourierError` when
+        the store is away at the start.
+        """
+        worker = self.make_worker()
+        worker.task_courier.get_queue_stats(worker.queue_name)
+        connections.close_all()  # no child may share a socket with another
+        supervisor = Supervisor(
+            self._run_child,
+            lambda dead: worker.task_courier.reclaim_tasks_of(worker.queue_name, dead),
+            processes=self.processes,
+            drain=self.drain,
+        )
+        return supervisor.run()
+
+    def _run_child(self, worker_id: bytes) -> int:
+        worker = self.make_worker()
+        worker.task_courier.worker_id = worker_id
+        if worker.max_rss is not None:
+            worker.max_rss = _jittered(worker.max_rss)
+        run = WorkerRun(
+            worker,
+            iterations=self._iterations(),
+            courier=self.courier,
+            say=self.say,
+            signals=StopSignals.of_child(worker.stop),
+        )
+        run.perform()
+        return RECYCLE if self._is_worn(worker) else DONE
+
+    def _iterations(self) -> int | None:
+        if self.max_iterations is None:
+            return self.iterations
+        return max(1, round(_jittered(self.max_iterations)))
+
+    def _is_worn(self, worker: BaseWorker) -> bool:
+        by_iterations = self.max_iterations is not None and worker.ended_by is Ended.ITERATIONS
+        return by_iterations or worker.ended_by is Ended.MAX_RSS
+
+
+def _jittered(number: float) -> float:
+    return number * random.uniform(1 - JITTER, 1 + JITTER)

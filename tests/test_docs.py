@@ -7,12 +7,14 @@ import json
 import re
 import shlex
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.docs import ROOT, Page, expected_output, page, pages
 from tests.support.docs_processes import run, running
+from tests.support.servers import RedisServer
 
 README = page("README.md")
 EVERY_PAGE = pytest.mark.parametrize("page", pages(), ids=repr)
@@ -32,6 +34,7 @@ def test_links_lead_somewhere(page: Page) -> None:
 
 @EVERY_PAGE
 def test_python_compiles(page: Page) -> None:
+    assert page.text.count("```") == 2 * len(page.fences), f"{page} has an indented fence"
     for fence in page.fences:
         if fence.info.startswith("python"):
             assert fence.info in {"python", "python no-run"}
@@ -74,6 +77,13 @@ def readme_file(name: str, redis_url: str) -> str:
     assert code, f"the README has no {name}"
     code = code.replace("redis://localhost:6379/0", redis_url)
     return code.replace("redis.Redis()", f"redis.Redis.from_url({redis_url!r})")
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A private server: an example shop that runs beside the tests works on the same queues."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield f"redis://127.0.0.1:{server.port}/0"
 
 
 @pytest.fixture(scope="module")
@@ -149,9 +159,7 @@ if "TestCase" in globals():
 @pytest.mark.parametrize(
     "page", [page for page in pages() if page.path != README.path and page.program()], ids=repr
 )
-def test_programs_run_and_print_what_they_say(
-    page: Page, tmp_path: Path, redis_url: str, prefix: str
-) -> None:
+def test_programs_run_and_print_what_they_say(page: Page, tmp_path: Path, redis_url: str) -> None:
     """All fences of a page in one process, which has the settings of the example project."""
     program = page.program().replace("redis.Redis()", f"redis.Redis.from_url({redis_url!r})")
     (tmp_path / "page.py").write_text(BEFORE + program.removeprefix("\n") + AFTER)
@@ -161,7 +169,6 @@ def test_programs_run_and_print_what_they_say(
         DJANGO_SETTINGS_MODULE="config.settings",
         PYTHONPATH=f"{ROOT}:{ROOT / 'testproject'}",
         REDIS_URL=redis_url,
-        TASK_PREFIX=prefix,
         DATABASE_URL="sqlite:///:memory:",
     )
     promised = expected_output(program)

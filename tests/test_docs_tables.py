@@ -28,7 +28,7 @@ from task_helpers.serializers import MsgpackSerializer
 from task_helpers.tasks import TaskStatus
 from task_helpers.workers.base import BaseWorker
 from task_helpers.workers.classic import ClassicWorker
-from tests.support.docs import ROOT, Page, page
+from tests.support.docs import ROOT, Page, page, pages
 
 COURIERS = page("docs/reference/couriers.md")
 WORKERS = page("docs/reference/workers.md")
@@ -144,6 +144,13 @@ def test_options_of_runworker() -> None:
     options = {word for action in parser._actions for word in action.option_strings}
     options -= {word for action in inherited._actions for word in action.option_strings}
     assert DJANGO.names("runworker") == options
+
+
+@pytest.mark.parametrize("page", pages(), ids=repr)
+def test_command_lines_of_runworker(page: Page) -> None:
+    parser = Command().create_parser("manage.py", "runworker")
+    for words in re.findall(r"manage\.py run(?:task)?worker ([\w .-]+)", page.text):
+        parser.parse_args(words.split())
 
 
 def test_settings() -> None:

@@ -272,6 +272,35 @@ def test_renewing_keeps_a_batch(stand: Stand, client: Any, worker: Any, queue: s
     worker.bulk_return_task_results(queue, tasks)
 
 
+def test_a_renewed_batch_can_still_fail_its_tasks(
+    stand: Stand, client: Any, worker: Any, queue: str
+) -> None:
+    first, _ = client.bulk_add_tasks_to_queue(queue, [1, 2])
+    worker.get_task(queue)
+    worker.renew_leases(queue, "the worker")
+    worker.get_task(queue)
+    worker.return_task_result(queue, first, ValueError("mine"))
+    with pytest.raises(exceptions.PerformTaskError, match="mine"):
+        client.get_task_result(queue, first)
+
+
+def test_a_worker_that_gets_its_own_batch_again_holds_it(
+    stand: Stand, client: Any, worker: Any, queue: str
+) -> None:
+    # given a worker that lost a batch and took it again
+    task_id = client.add_task_to_queue(queue, 1)
+    worker.get_task(queue)
+    stand.pass_leases(queue)
+    assert worker.get_task(queue) == (task_id, 1)
+    # when it learns that the first lease is gone
+    worker.renew_leases(queue, "the worker")
+    # then it holds the second one
+    worker.return_task_result(queue, task_id, ValueError("mine"))
+    with pytest.raises(exceptions.PerformTaskError, match="mine"):
+        client.get_task_result(queue, task_id)
+    assert stand.leftovers(queue) == []
+
+
 def test_workers_that_report_are_counted_until_they_leave(
     stand: Stand, client: Any, queue: str
 ) -> None:
@@ -281,6 +310,7 @@ def test_workers_that_report_are_counted_until_they_leave(
     assert sorted(client.get_queue_stats(queue).workers) == ["first", "second"]
     first.say_farewell(queue, "first")
     assert client.get_queue_stats(queue).workers == ["second"]
+    assert stand.leftovers(queue) == []  # one that leaves without a word is forgotten
 
 
 def test_released_tasks_are_the_next_to_be_taken_in_their_order(

@@ -253,6 +253,7 @@ def test_a_cancelled_task_never_runs_and_its_waiter_is_told(
     with pytest.raises(exceptions.TaskCancelled) as caught:
         waiter.result(5)
     assert caught.value.task_id == task_id
+    assert client.get_queue_stats(queue)[:3] == (0, 0, 0)
     stand.pass_delays(queue)
     assert worker.get_tasks(queue) == []
     assert stand.leftovers(queue) == []

@@ -55,7 +55,7 @@ def test_settings_of_the_users_client_that_would_break_ours_have_no_effect(
     redis_url: str, prefix: str, settings: Any
 ) -> None:
     with redis.Redis.from_url(redis_url, **settings) as connection:
-        courier = RedisClientWorkerTaskCourier(connection, prefix=prefix)
+        courier = RedisClientWorkerTaskCourier(connection, prefix=prefix, retry_seconds=0)
         worker = in_thread(courier.wait_for_task, Q, 5)
         with pytest.raises(TimeoutError):
             courier.bulk_wait_for_tasks(Q + "2", 1, timeout=0.1)

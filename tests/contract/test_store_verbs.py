@@ -1,0 +1,138 @@
+"""
+The promises of `Store` that couriers rely on and users cannot see: each verb may be repeated when
+its reply was lost, and nobody settles what is not theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from task_helpers import outcomes
+from task_helpers.couriers.store import End, Way
+from task_helpers.envelopes import NO_CHANNEL, Header
+from task_helpers.exceptions import TaskCancelled
+from task_helpers.ids import new_ids
+from task_helpers.serializers import MsgpackSerializer
+from task_helpers.tasks import TaskStatus
+from tests.contract.backends import Stand
+
+TOKEN, OTHER, LEASE = b"t" * 16, b"o" * 16, 30_000
+OUTCOME = outcomes.encode_success(1, MsgpackSerializer())
+CANCELLED = outcomes.encode_failure(TaskCancelled())
+ENVELOPE = Header(MsgpackSerializer.codec).pack()
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def ask(stand: Stand, queue: str) -> Ask:
+    """Asks the store for a verb on the queue, blocking."""
+    courier = stand.both()
+    return lambda verb, *given, **named: courier._run(
+        getattr(courier._store, verb)(queue, *given, **named)
+    )
+
+
+def tasks(count: int) -> list[tuple[bytes, bytes]]:
+    return [(task_id, ENVELOPE + b"%d" % n) for n, task_id in enumerate(new_ids(count))]
+
+
+def test_adding_an_id_again_adds_nothing(ask: Ask) -> None:
+    added = tasks(3)
+    for _ in range(2):
+        ask("add", added)
+    assert ask("take", TOKEN, 10, LEASE).tasks == added
+
+
+def test_the_same_token_gives_the_same_batch_with_a_fresh_lease(
+    ask: Ask, stand: Stand, queue: str
+) -> None:
+    ask("add", added := tasks(5))
+    assert ask("take", TOKEN, 3, LEASE).tasks == added[:3]
+    stand.pass_leases(queue)
+    assert ask("take", TOKEN, 3, LEASE).tasks == added[:3]
+    taken = ask("take", OTHER, 9, LEASE)
+    assert (taken.tasks, taken.overdue) == (added[3:], [])
+
+
+def test_a_take_names_the_overdue_batches_and_what_is_due_next(
+    ask: Ask, stand: Stand, queue: str
+) -> None:
+    ask("add", tasks(1))
+    ask("take", TOKEN, 1, LEASE)
+    ask("add", tasks(1), delay=60_000)
+    stand.pass_leases(queue)
+    taken = ask("take", OTHER, 1, LEASE)
+    assert taken.overdue == [TOKEN]
+    assert 0 < taken.next_due - taken.now <= 60_000
+
+
+def test_a_batch_whose_lease_runs_is_not_reclaimed(ask: Ask) -> None:
+    ask("add", added := tasks(2))
+    ask("take", TOKEN, 2, LEASE)
+    assert ask("reclaim", TOKEN, LEASE) is None
+    assert ask("take", OTHER, 2, LEASE).tasks == []
+    assert ask("take", TOKEN, 2, LEASE).tasks == added
+
+
+def test_reclaiming_and_releasing_what_is_gone_changes_nothing(
+    ask: Ask, stand: Stand, queue: str
+) -> None:
+    ask("add", added := tasks(20))
+    ask("take", TOKEN, 20, LEASE)
+    stand.pass_leases(queue)
+    for _ in range(2):
+        assert ask("reclaim", TOKEN, LEASE) is None
+        ask("release", TOKEN)
+    assert ask("take", OTHER, 32, LEASE).tasks == added[:2]  # suspects: few at a time
+    assert ask("renew", "worker", [TOKEN, OTHER], LEASE) == {TOKEN}
+
+
+def test_an_end_repeated_is_accepted_and_another_one_refused(ask: Ask) -> None:
+    ask("add", added := tasks(2))
+    ask("take", TOKEN, 2, LEASE)
+    first, second = [task_id for task_id, _ in added]
+    ends = [End(Way.DONE, i, OUTCOME, NO_CHANNEL) for i in (first, second)]
+    assert ask("finish", TOKEN, ends, last=True) == set()
+    assert ask("finish", TOKEN, ends, last=True) == set()
+    other = End(Way.DONE, first, OUTCOME + b"x", NO_CHANNEL)
+    assert ask("finish", TOKEN, [other], last=False) == {first}
+    assert ask("outcomes", [first, second]) == [OUTCOME, OUTCOME]
+
+
+@pytest.mark.parametrize("way", [Way.FAILED, Way.DEAD])
+def test_an_error_without_a_lease_is_refused(ask: Ask, way: Way) -> None:
+    [(task_id, _)] = added = tasks(1)
+    ask("add", added)
+    end = End(way, task_id, OUTCOME, NO_CHANNEL)
+    assert ask("finish", TOKEN, [end], last=False) == {task_id}
+    assert ask("look", [task_id]) == [(None, True)]
+    assert ask("stats").dead == 0
+
+
+def test_an_empty_outcome_is_not_stored(ask: Ask) -> None:
+    [(task_id, _)] = added = tasks(1)
+    ask("add", added)
+    assert ask("finish", b"", [End(Way.DONE, task_id, b"", NO_CHANNEL)], last=False) == set()
+    assert ask("look", [task_id]) == [(None, False)]
+
+
+def test_cancelling_again_says_the_same(ask: Ask) -> None:
+    [(task_id, _)] = added = tasks(1)
+    ask("add", added)
+    assert ask("cancel", task_id, CANCELLED) is True
+    assert ask("cancel", task_id, CANCELLED) is True
+    assert ask("status", task_id) is TaskStatus.CANCELLED
+    ask("forget", [task_id])
+    assert ask("cancel", task_id, CANCELLED) is False
+
+
+def test_waiting_counts_what_could_be_taken(ask: Ask) -> None:
+    assert ask("waiting") == 0
+    assert ask("waiting", 0.01) == 0
+    ask("add", tasks(3))
+    ask("add", tasks(2), priority=3)
+    assert ask("waiting") == ask("waiting", 5) == 5

@@ -23,6 +23,7 @@ from task_helpers.couriers.redis import (
     RedisClientWorkerTaskCourier,
     RedisWorkerTaskCourier,
 )
+from tests.support.faults import Recorder
 from tests.support.servers import RedisServer, free_port
 from tests.support.waiting import Stopwatch, in_thread, wait_until
 
@@ -55,13 +56,15 @@ def test_settings_of_the_users_client_that_would_break_ours_have_no_effect(
     redis_url: str, prefix: str, settings: Any
 ) -> None:
     with redis.Redis.from_url(redis_url, **settings) as connection:
-        courier = RedisClientWorkerTaskCourier(connection, prefix=prefix, retry_seconds=0)
+        courier = RedisClientWorkerTaskCourier(connection, prefix=prefix)
+        recorder = Recorder(courier)
         worker = in_thread(courier.wait_for_task, Q, 5)
         with pytest.raises(TimeoutError):
             courier.bulk_wait_for_tasks(Q + "2", 1, timeout=0.1)
         task_id = courier.add_task_to_queue(Q, (b"\xff", "text"))
         courier.return_task_result(Q, *worker.result(5))
         assert courier.wait_for_task_result(Q, task_id, timeout=5) == (b"\xff", "text")
+        assert recorder.errors == []
         courier.close()
 
 

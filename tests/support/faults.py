@@ -48,16 +48,21 @@ class LostReplies:
 
 
 class Recorder:
-    """Keeps the effects that pass."""
+    """Keeps the effects that pass, and the errors that come back."""
 
     def __init__(self, courier: TaskCourier) -> None:
         self._perform = courier._perform
         self.effects: list[Effect] = []
+        self.errors: list[Exception] = []
         courier._perform = self
 
     def __call__(self, effect: Effect) -> Any:
         self.effects.append(effect)
-        return self._perform(effect)
+        try:
+            return self._perform(effect)
+        except Exception as error:
+            self.errors.append(error)
+            raise
 
     def commands(self) -> list[Any]:
         return [c for e in self.effects if isinstance(e, Send) for c in e.commands]

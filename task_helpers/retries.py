@@ -46,6 +46,3 @@ class RetryPolicy:
         longest = seconds(self.max_retry_delay, "max_retry_delay")
         doubled = seconds(self.retry_delay, "retry_delay") * 2.0 ** min(attempts - 1, 40)
         return min(longest, doubled) * random.uniform(0.5, 1)
-
-
-NO_RETRY = RetryPolicy()

@@ -35,10 +35,15 @@ WORKERS = page("docs/reference/workers.md")
 DJANGO = page("docs/reference/django.md")
 
 
+def evaluated(text: str) -> Any:
+    """A literal, or a tuple of built-in exception types."""
+    return eval(text, {"__builtins__": {"Exception": Exception}})
+
+
 def defaults(page: Page, heading: str) -> dict[str, Any]:
     """By name the literal in the second column."""
     rows = page.table(heading)
-    return {row[0].strip("`"): ast.literal_eval(row[1].strip("`")) for row in rows}
+    return {row[0].strip("`"): evaluated(row[1].strip("`")) for row in rows}
 
 
 def public_methods(kind: type, *without: type) -> set[str]:

@@ -25,7 +25,7 @@ from task_helpers.exceptions import (
     TaskHelpersError,
     WorkerLost,
 )
-from task_helpers.retries import NO_RETRY, RetryPolicy
+from task_helpers.retries import RetryPolicy
 from task_helpers.tasks import Task
 
 logger = logging.getLogger("task_helpers.couriers")
@@ -171,18 +171,22 @@ class WorkerFlows:
     # --- Returning
 
     def give(
-        self, queue_name: str, results: Iterable[tuple[UUID, Any]], policy: RetryPolicy = NO_RETRY
+        self,
+        queue_name: str,
+        results: Iterable[tuple[UUID, Any]],
+        policy: RetryPolicy | None = None,
     ) -> Flow[None]:
         """Stores results and acknowledges their tasks; an exception as result fails its task."""
         queue = valid_queue_name(queue_name)
+        retries = policy is not None and policy.max_attempts > 1
         by_id: dict[bytes, Any] = {}
         for task_id, result in results:
             by_id.setdefault(ids.to_bytes(task_id), result)
         for claim, group in self._claims.group(queue, by_id).items():
-            if claim and policy is not NO_RETRY:
+            if claim and policy:
                 group = yield from self._retry(claim, group, by_id, policy)
             held = claim.tasks if claim else {}
-            ends = [self._end(i, by_id[i], held.get(i, UNHELD), policy) for i in group]
+            ends = [self._end(i, by_id[i], held.get(i, UNHELD), retries) for i in group]
             if ends:
                 yield from self._finish(queue, claim, ends)
 
@@ -208,7 +212,7 @@ class WorkerFlows:
                 yield from self._store.finish(claim.queue, claim.token, [], last=True)
         return [task_id for task_id in group if task_id not in again]
 
-    def _end(self, task_id: bytes, result: Any, held: Held, policy: RetryPolicy) -> End:
+    def _end(self, task_id: bytes, result: Any, held: Held, may_retry: bool) -> End:
         """A failure that no retry is left for is kept as a dead letter."""
         header = held.header
         if not isinstance(result, Exception):
@@ -217,7 +221,7 @@ class WorkerFlows:
             except TaskHelpersError as error:
                 logger.error("The result of task %s is not sent: %s", ids.to_uuid(task_id), error)
                 result = error
-        way = Way.DEAD if policy.max_attempts > 1 else Way.FAILED
+        way = Way.DEAD if may_retry else Way.FAILED
         outcome = outcomes.encode_failure(result, header.attempt + 1)
         return End(way, task_id, outcome, header.channel)
 

@@ -19,7 +19,7 @@ from task_helpers.couriers.options import CourierOptions
 from task_helpers.couriers.store import QueueStats, Store
 from task_helpers.durations import Duration
 from task_helpers.effects import Flow, Perform, run
-from task_helpers.retries import NO_RETRY, RetryPolicy
+from task_helpers.retries import RetryPolicy
 from task_helpers.tasks import DeadLetter, Task, TaskStatus
 
 T = TypeVar("T")
@@ -107,7 +107,10 @@ class ClientTaskCourier(TaskCourier):
     def bulk_add_tasks_to_queue(
         self, queue_name: str, tasks_data: Iterable[Any], **options: Unpack[AddOptions]
     ) -> list[UUID]:
-        """As `add_task_to_queue` for many at once; their ids in the same order."""
+        """
+        As `add_task_to_queue` for many at once; their ids in the same order. They are sent 1,000
+        or 8 MB at a time: when the store fails or becomes full in between, the first are queued.
+        """
         return self._run(self._client.add(queue_name, tasks_data, **options))
 
     def call(self, queue_name: str, task_data: Any, *, timeout: Duration) -> Any:
@@ -239,7 +242,7 @@ class WorkerTaskCourier(TaskCourier):
         self.bulk_return_task_results(queue_name, [(task_id, task_result)])
 
     def bulk_return_task_results(
-        self, queue_name: str, tasks: Iterable[Task], retry: RetryPolicy = NO_RETRY
+        self, queue_name: str, tasks: Iterable[Task], retry: RetryPolicy | None = None
     ) -> None:
         """
         Stores the results of [(task_id, task_result), ...] and acknowledges the tasks in one step.

@@ -82,7 +82,8 @@ class QueueStats(NamedTuple):
     """
     The numbers of a queue at one moment.
 
-    - waiting, delayed, running, dead - tasks in each state; suspects count as waiting.
+    - waiting, delayed, running, dead - tasks in each state; suspects count as waiting. A task
+      that ended counts as running until its batch is closed.
     - oldest_made_at - when the task next in line was made, ms since 1970; None: nothing waits.
     - workers - names of the workers that reported within the last minute.
     """

@@ -15,6 +15,9 @@ from typing import NamedTuple
 from task_helpers.exceptions import DeserializationError
 
 VERSION = 1
+SIGNED = 1
+"""A flag."""
+
 NO_CHANNEL = bytes(8)
 NO_DEADLINE = 0
 
@@ -28,6 +31,7 @@ class Header(NamedTuple):
     - attempt - how many times the task was executed before.
     - deadline - ms on the store's clock after which nobody wants the result; 0: none.
     - channel - where the client listens for results; eight zero bytes: nowhere.
+    - signed - the payload begins with a signature.
     """
 
     codec: int
@@ -35,11 +39,13 @@ class Header(NamedTuple):
     attempt: int = 0
     deadline: int = NO_DEADLINE
     channel: bytes = NO_CHANNEL
+    signed: bool = False
 
     def pack(self) -> bytes:
         """The same for all tasks of a bulk add, so made once for all of them."""
-        codec, priority, attempt, deadline, channel = self
-        return _LAYOUT.pack(VERSION, 0, codec, priority, attempt, deadline, channel)
+        codec, priority, attempt, deadline, channel, signed = self
+        flags = SIGNED if signed else 0
+        return _LAYOUT.pack(VERSION, flags, codec, priority, attempt, deadline, channel)
 
     def expired(self, now_ms: int) -> bool:
         return self.deadline != NO_DEADLINE and self.deadline <= now_ms
@@ -55,10 +61,11 @@ def open_envelope(envelope: bytes) -> tuple[Header, bytes]:
     """Header and payload; `DeserializationError` when the bytes are not an envelope of ours."""
     if len(envelope) < _LAYOUT.size:
         raise DeserializationError(f"a task of {len(envelope)} bytes is shorter than its header")
-    version, _, codec, priority, attempt, deadline, channel = _LAYOUT.unpack_from(envelope)
+    version, flags, codec, priority, attempt, deadline, channel = _LAYOUT.unpack_from(envelope)
     if version != VERSION:
         raise DeserializationError(
             f"the task was written in format {version} and this version reads format {VERSION}: "
             "run the same version of task_helpers on both sides"
         )
-    return Header(codec, priority, attempt, deadline, channel), envelope[_LAYOUT.size :]
+    header = Header(codec, priority, attempt, deadline, channel, bool(flags & SIGNED))
+    return header, envelope[_LAYOUT.size :]

@@ -21,6 +21,9 @@ from task_helpers.serializers import MsgpackSerializer, Serializer
 from task_helpers.tasks import TaskStatus
 
 SUCCESS = 0
+SIGNED = 0x80
+"""Added to the kind when a signature stands between the first two bytes and the body."""
+
 NOT_STORED = b""
 """The outcome of a task whose result nobody wants."""
 
@@ -77,23 +80,39 @@ def _text_of(error: BaseException) -> str:
 
 def status_of(outcome: bytes) -> TaskStatus:
     """How a task with this stored outcome ended."""
-    if outcome[0] == SUCCESS:
+    kind = outcome[0] & ~SIGNED
+    if kind == SUCCESS:
         return TaskStatus.SUCCEEDED
-    cancelled = _KINDS.get(outcome[0]) is exceptions.TaskCancelled
+    cancelled = _KINDS.get(kind) is exceptions.TaskCancelled
     return TaskStatus.CANCELLED if cancelled else TaskStatus.FAILED
 
 
-def decode(outcome: bytes, task_id: UUID, decoder: Callable[[int], Serializer]) -> Any:
+def split(outcome: bytes) -> tuple[bytes, bytes]:
+    """The two first bytes, and the rest; `DeserializationError` for less than these."""
+    if len(outcome) < 2:
+        raise DeserializationError("a result of one byte is damaged")
+    return outcome[:2], outcome[2:]
+
+
+def is_signed(start: bytes) -> bool:
+    return bool(start[0] & SIGNED)
+
+
+def marked_signed(outcome: bytes) -> bytes:
+    return bytes((outcome[0] | SIGNED,)) + outcome[1:]
+
+
+def decode(start: bytes, body: bytes, task_id: UUID, decoder: Callable[[int], Serializer]) -> Any:
     """
     The result; raises the `PerformTaskError` that the task ended with.
 
+    - start - kind and codec.
+    - body - without a signature.
     - decoder - gives the serializer of a codec.
     """
-    if len(outcome) < 2:
-        raise DeserializationError(f"the result of task {task_id} is damaged")
-    kind, body = outcome[0], outcome[2:]
+    kind = start[0] & ~SIGNED
     if kind == SUCCESS:
-        return decoder(outcome[1]).loads(body)
+        return decoder(start[1]).loads(body)
     raise _rebuilt(_KINDS.get(kind, PerformTaskError), _ERRORS.loads(body), task_id)
 
 

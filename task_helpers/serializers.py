@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import is_dataclass
 from enum import Enum
@@ -92,6 +93,30 @@ def _loads_marked(data: bytes) -> Any:
     return value
 
 
+class PickleSerializer:
+    """
+    Anything that pickle takes. Decoding runs what the bytes say: a courier takes it only together
+    with a `signing_key`, and decodes nothing that is not signed with it.
+    """
+
+    codec = 3
+    name = "pickle"
+
+    def dumps(self, value: Any) -> bytes:
+        """Return `value` pickled, or raise `SerializationError`."""
+        try:
+            return pickle.dumps(value, protocol=5)
+        except Exception as error:
+            raise SerializationError(f"pickle cannot encode this: {error}") from error
+
+    def loads(self, data: bytes) -> Any:
+        """Return the value behind `data`; whatever is wrong with it is a `DeserializationError`."""
+        try:
+            return pickle.loads(data)
+        except Exception as error:
+            raise DeserializationError(f"pickle cannot decode this: {error}") from error
+
+
 class JsonSerializer:
     """
     JSON in UTF-8, for partners that are not Python. Takes what JSON has and nothing else: None,
@@ -166,7 +191,11 @@ def _has_other_keys(item: object) -> bool:
 # --- Choosing one
 
 
-_BUILT_IN: Final[tuple[Serializer, ...]] = (MsgpackSerializer(), JsonSerializer())
+_BUILT_IN: Final[tuple[Serializer, ...]] = (
+    MsgpackSerializer(),
+    JsonSerializer(),
+    PickleSerializer(),
+)
 _BY_NAME: Final = {serializer.name: serializer for serializer in _BUILT_IN}
 _BY_CODEC: Final = {serializer.codec: serializer for serializer in _BUILT_IN}
 
@@ -194,8 +223,11 @@ def _check_codec(serializer: Serializer) -> None:
 
 
 def serializer_of(codec: int) -> Serializer:
-    """Return the built-in serializer with this codec, or raise `DeserializationError`."""
-    if codec not in _BY_CODEC:
+    """
+    Return the built-in serializer with this codec, or raise `DeserializationError`. Never pickle:
+    no message may choose it, only a courier's own options.
+    """
+    if codec not in _BY_CODEC or codec == PickleSerializer.codec:
         raise DeserializationError(
             f"the message has the unknown codec {codec}: it was written by another version of "
             "this package or by a serializer that is not configured here"

@@ -58,6 +58,7 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.couriers.options": Floor.FLOWS,
     "task_helpers.couriers._attributes": Floor.FLOWS,
     "task_helpers.couriers._claims": Floor.FLOWS,
+    "task_helpers.couriers._wire": Floor.FLOWS,
     "task_helpers.couriers._awaited": Floor.FLOWS,
     "task_helpers.couriers._client_flows": Floor.FLOWS,
     "task_helpers.couriers._worker_flows": Floor.FLOWS,

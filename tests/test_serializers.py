@@ -815,9 +815,11 @@ def test_own_serializer_is_taken_as_it_is() -> None:
     assert serializer_named(built_in) is built_in
 
 
-@pytest.mark.parametrize("choice", ["pickle", "", None, 1, object(), Reversed, MsgpackSerializer])
+@pytest.mark.parametrize("choice", ["yaml", "", None, 1, object(), Reversed, MsgpackSerializer])
 def test_unknown_serializer_names_the_choices(choice: Any) -> None:
-    with pytest.raises(ValueError, match=r"^unknown serializer .*'msgpack', 'json' or an object"):
+    with pytest.raises(
+        ValueError, match=r"^unknown serializer .*'msgpack', 'json', 'pickle' or an object"
+    ):
         serializer_named(choice)
 
 

@@ -8,7 +8,8 @@ from itertools import islice
 from types import TracebackType
 from typing import Self
 
-from task_helpers import ids, outcomes
+from task_helpers import ids
+from task_helpers.couriers._wire import Wire
 from task_helpers.couriers.store import Store
 from task_helpers.effects import Flow, Listen
 from task_helpers.exceptions import TaskLost
@@ -27,8 +28,9 @@ class Awaited:
     tasks are added, and none is missed.
     """
 
-    def __init__(self, store: Store, queue: str, task_ids: Iterable[bytes]) -> None:
+    def __init__(self, store: Store, wire: Wire, queue: str, task_ids: Iterable[bytes]) -> None:
         self._store = store
+        self._wire = wire
         self._queue = queue
         self._missing = dict.fromkeys(task_ids)
         self._found: dict[bytes, bytes] = {}
@@ -81,7 +83,7 @@ class Awaited:
         seen = yield from self._store.look(self._queue, asked)
         for task_id, (outcome, unfinished) in zip(asked, seen, strict=True):
             if outcome is not None or not unfinished:
-                self._settle(task_id, outcome or self._lost())
+                self._settle(task_id, outcome or self._lost(task_id))
             else:
                 self._missing[task_id] = self._missing.pop(task_id)  # the others come next time
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
@@ -91,12 +93,12 @@ class Awaited:
         self._found[task_id] = outcome
         self._missing.pop(task_id, None)
 
-    def _lost(self) -> bytes:
+    def _lost(self, task_id: bytes) -> bytes:
         error = TaskLost(
             f"queue {self._queue} knows neither the task nor a result: it was never added here, "
             "its result was read before or has expired, or the store lost its data"
         )
-        return outcomes.encode_failure(error, attempts=0)
+        return self._wire.failure(self._queue, task_id, error, 0)
 
     def _timeout_text(self) -> str:
         first = ids.to_uuid(next(iter(self._missing)))

@@ -9,22 +9,21 @@ from datetime import datetime
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
-from task_helpers import ids, outcomes
+from task_helpers import ids
 from task_helpers.couriers._awaited import Awaited
+from task_helpers.couriers._wire import Wire
 from task_helpers.couriers.options import CourierOptions
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.couriers.store import Store
 from task_helpers.durations import Duration, milliseconds, seconds, timestamp_ms
 from task_helpers.effects import Flow
-from task_helpers.envelopes import NO_DEADLINE, Header
+from task_helpers.envelopes import NO_DEADLINE
 from task_helpers.exceptions import (
     CourierUnavailable,
-    PayloadTooLarge,
     TaskCancelled,
     TaskHelpersError,
     TaskResultDoesNotExist,
 )
-from task_helpers.registry import with_function_name
 from task_helpers.tasks import TaskStatus
 
 
@@ -42,7 +41,7 @@ class ClientFlows:
 
     def __init__(self, store: Store, options: CourierOptions) -> None:
         self._store = store
-        self._options = options
+        self._wire = Wire(options)
 
     # --- Adding
 
@@ -51,7 +50,7 @@ class ClientFlows:
     ) -> Flow[list[UUID]]:
         queue = valid_queue_name(queue_name)
         _refuse_unknown(options)
-        tasks = yield from self._sealed(tasks_data, options)
+        tasks = yield from self._sealed(queue, tasks_data, options)
         yield from self._store.add(queue, tasks, **_placement(options))
         return [ids.to_uuid(task_id) for task_id, _ in tasks]
 
@@ -59,34 +58,25 @@ class ClientFlows:
         """Listens before it adds, so that not even an immediate answer is missed."""
         queue = valid_queue_name(queue_name)
         until = time.monotonic() + seconds(timeout, "timeout")
-        tasks = yield from self._sealed([task_data], {"expires": timeout})
+        tasks = yield from self._sealed(queue, [task_data], {"expires": timeout})
         [task_id] = [task_id for task_id, _ in tasks]
-        with Awaited(self._store, queue, [task_id]) as awaited:
+        with Awaited(self._store, self._wire, queue, [task_id]) as awaited:
             yield from self._store.add(queue, tasks)
             found = yield from awaited.collect(until)
         yield from self._forget(queue, [task_id])
-        return self._decoded(found[task_id], task_id)
+        return self._wire.result(queue, task_id, found[task_id])
 
     def _sealed(
-        self, tasks_data: Iterable[Any], options: AddOptions
+        self, queue: str, tasks_data: Iterable[Any], options: AddOptions
     ) -> Flow[list[tuple[bytes, bytes]]]:
         """(id, envelope) of each task; nothing is added when one of them cannot be encoded."""
         deadline = yield from self._deadline(options.get("expires"))
         priority = _valid_priority(options.get("priority", 0))
-        codec = self._options.codec
-        header = Header(codec.codec, priority, 0, deadline, self._store.channel).pack()
-        payloads = [self._payload(task_data) for task_data in tasks_data]
-        fresh = ids.new_ids(len(payloads))
-        return [(fresh[at], header + payload) for at, payload in enumerate(payloads)]
-
-    def _payload(self, task_data: Any) -> bytes:
-        payload = self._options.codec.dumps(with_function_name(task_data))
-        if len(payload) > (limit := self._options.max_payload):
-            raise PayloadTooLarge(
-                f"the task takes {len(payload):,} bytes and max_payload is {limit:,}: "
-                "store the data elsewhere and send its key"
-            )
-        return payload
+        header = self._wire.header(priority, deadline, self._store.channel)
+        payloads = list(map(self._wire.payload, tasks_data))
+        signed = self._wire.signed_payload
+        fresh = zip(ids.new_ids(len(payloads)), payloads, strict=True)
+        return [(task_id, header + signed(queue, task_id, payload)) for task_id, payload in fresh]
 
     def _deadline(self, expires: Duration | None) -> Flow[int]:
         if expires is None:
@@ -106,7 +96,7 @@ class ClientFlows:
             )
         if delete_data:
             yield from self._forget(queue, [awaited])
-        return self._decoded(outcome, awaited)
+        return self._wire.result(queue, awaited, outcome)
 
     def wait(
         self,
@@ -118,24 +108,21 @@ class ClientFlows:
         """Per id its result, or the error it ended with as a value, in the order of the ids."""
         queue, wanted = valid_queue_name(queue_name), [ids.to_bytes(i) for i in task_ids]
         until = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
-        with Awaited(self._store, queue, wanted) as awaited:
+        with Awaited(self._store, self._wire, queue, wanted) as awaited:
             yield from awaited.read()
             found = yield from awaited.collect(until)
         if delete_data:
             yield from self._forget(queue, wanted)
-        return [self._decoded_or_error(found[task_id], task_id) for task_id in wanted]
+        return [self._result_or_error(queue, task_id, found[task_id]) for task_id in wanted]
 
     def _forget(self, queue: str, awaited: Sequence[bytes]) -> Flow[None]:
         """The results are read: when the store cannot be told, they expire by themselves."""
         with suppress(CourierUnavailable):
             yield from self._store.forget(queue, awaited)
 
-    def _decoded(self, outcome: bytes, task_id: bytes) -> Any:
-        return outcomes.decode(outcome, ids.to_uuid(task_id), self._options.decoder)
-
-    def _decoded_or_error(self, outcome: bytes, task_id: bytes) -> Any:
+    def _result_or_error(self, queue: str, task_id: bytes, outcome: bytes) -> Any:
         try:
-            return self._decoded(outcome, task_id)
+            return self._wire.result(queue, task_id, outcome)
         except TaskHelpersError as error:
             return error
 
@@ -150,8 +137,9 @@ class ClientFlows:
         return self._store.status(valid_queue_name(queue_name), ids.to_bytes(task_id))
 
     def cancel(self, queue_name: str, task_id: UUID | str) -> Flow[bool]:
-        cancelled = outcomes.encode_failure(TaskCancelled("the task was cancelled"), attempts=0)
-        return self._store.cancel(valid_queue_name(queue_name), ids.to_bytes(task_id), cancelled)
+        queue, wanted = valid_queue_name(queue_name), ids.to_bytes(task_id)
+        error = TaskCancelled("the task was cancelled")
+        return self._store.cancel(queue, wanted, self._wire.failure(queue, wanted, error, 0))
 
 
 def _refuse_unknown(options: AddOptions) -> None:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from task_helpers import ids, outcomes
+from task_helpers import ids
+from task_helpers.couriers._wire import Wire
 from task_helpers.couriers.options import CourierOptions
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.couriers.store import Buried, QueueStats, Store
@@ -23,14 +24,16 @@ class UpkeepFlows:
     def __init__(self, store: Store, options: CourierOptions) -> None:
         self._store = store
         self._options = options
+        self._wire = Wire(options)
 
     def stats(self, queue_name: str, patient: bool) -> Flow[QueueStats]:
         store = self._store if patient else self._store.impatient()
         return store.stats(valid_queue_name(queue_name))
 
     def dead_letters(self, queue_name: str, max_count: int) -> Flow[list[DeadLetter]]:
-        buried = yield from self._store.dead_letters(valid_queue_name(queue_name), max_count)
-        return [self._dead_letter(letter) for letter in buried]
+        queue = valid_queue_name(queue_name)
+        buried = yield from self._store.dead_letters(queue, max_count)
+        return [self._dead_letter(queue, letter) for letter in buried]
 
     def requeue(self, queue_name: str, task_ids: Iterable[UUID | str]) -> Flow[int]:
         """Attempts are counted from the start again. What cannot be opened stays where it is."""
@@ -47,26 +50,27 @@ class UpkeepFlows:
     def repair(self, queue_name: str) -> Flow[int]:
         return self._store.repair(valid_queue_name(queue_name))
 
-    def _dead_letter(self, letter: Buried) -> DeadLetter:
-        task_id = ids.to_uuid(letter.task_id)
-        buried_at = datetime.fromtimestamp(letter.buried_at / 1000, UTC)
+    def _dead_letter(self, queue: str, letter: Buried) -> DeadLetter:
+        task_id, envelope, outcome, buried_at = letter
         return DeadLetter(
-            task_id, self._data(letter.envelope), self._error(letter.outcome, task_id), buried_at
+            ids.to_uuid(task_id),
+            self._data(queue, task_id, envelope),
+            self._error(queue, task_id, outcome),
+            datetime.fromtimestamp(buried_at / 1000, UTC),
         )
 
-    def _data(self, envelope: bytes) -> Any:
+    def _data(self, queue: str, task_id: bytes, envelope: bytes) -> Any:
         try:
-            header, payload = open_envelope(envelope)
-            return self._options.decoder(header.codec).loads(payload)
+            return self._wire.task_data(queue, task_id, envelope)
         except TaskHelpersError:
             return envelope
 
-    def _error(self, outcome: bytes, task_id: UUID) -> Exception:
+    def _error(self, queue: str, task_id: bytes, outcome: bytes) -> Exception:
         try:
-            outcomes.decode(outcome, task_id, self._options.decoder)
+            self._wire.result(queue, task_id, outcome)
         except TaskHelpersError as error:
             return error
-        return DeserializationError(f"the error of task {task_id} is damaged")
+        return DeserializationError(f"the error of task {ids.to_uuid(task_id)} is damaged")
 
 
 def _opens(envelope: bytes) -> bool:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from task_helpers import ids, outcomes
 from task_helpers.couriers._claims import Claim, Claims, Held
+from task_helpers.couriers._wire import Wire
 from task_helpers.couriers.options import CourierOptions
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.couriers.store import Again, End, Store, Taken, Way
@@ -19,7 +20,6 @@ from task_helpers.effects import Flow, Sleep
 from task_helpers.envelopes import NO_DEADLINE, Header, open_envelope, with_attempts
 from task_helpers.exceptions import (
     DeserializationError,
-    ResultTooLarge,
     TaskDoesNotExist,
     TaskExpired,
     TaskHelpersError,
@@ -60,6 +60,7 @@ class WorkerFlows:
         self._store = store
         self._options = options
         self._claims = Claims()
+        self._wire = Wire(options)
 
     # --- Taking
 
@@ -135,20 +136,28 @@ class WorkerFlows:
         for task_id, envelope in taken.tasks:
             claim.tasks[task_id] = held = _held(envelope)
             try:
-                tasks.append((ids.to_uuid(task_id), self._payload(held, taken.now)))
+                tasks.append(
+                    (ids.to_uuid(task_id), self._task_data(claim.queue, task_id, held, taken.now))
+                )
             except TaskHelpersError as error:
-                ends.append(_refusal(task_id, held.header, error))
+                ends.append(self._refusal(claim.queue, task_id, held, error))
         if claim.tasks:
             self._claims.add(claim)
         if ends:
             yield from self._finish(claim.queue, claim, ends)
         return tasks
 
-    def _payload(self, held: Held, now: int) -> Any:
-        header, payload = open_envelope(held.envelope)
-        if header.expired(now):
+    def _task_data(self, queue: str, task_id: bytes, held: Held, now: int) -> Any:
+        if held.header.expired(now):
             raise TaskExpired("the task was not taken before its deadline")
-        return self._options.decoder(header.codec).loads(payload)
+        return self._wire.task_data(queue, task_id, held.envelope)
+
+    def _refusal(self, queue: str, task_id: bytes, held: Held, error: Exception) -> End:
+        """The end of a task that no worker performs; all but the expired become dead letters."""
+        header = held.header
+        way = Way.FAILED if isinstance(error, TaskExpired) else Way.DEAD
+        outcome = self._wire.failure(queue, task_id, error, header.attempt)
+        return End(way, task_id, outcome, header.channel)
 
     def bury(self, queue_name: str, worker_id: bytes) -> Flow[None]:
         """The worker is dead: nobody need wait for its leases to run out."""
@@ -165,7 +174,7 @@ class WorkerFlows:
             return
         task_id, envelope = convicted
         error = WorkerLost("each worker that took this task alone died")
-        end = _refusal(task_id, _held(envelope).header, error)
+        end = self._refusal(queue, task_id, _held(envelope), error)
         yield from self._store.finish(queue, token, [end], last=True)
 
     # --- Returning
@@ -186,7 +195,7 @@ class WorkerFlows:
             if claim and policy:
                 group = yield from self._retry(claim, group, by_id, policy)
             held = claim.tasks if claim else {}
-            ends = [self._end(i, by_id[i], held.get(i, UNHELD), retries) for i in group]
+            ends = [self._end(queue, i, by_id[i], held.get(i, UNHELD), retries) for i in group]
             if ends:
                 yield from self._finish(queue, claim, ends)
 
@@ -212,27 +221,19 @@ class WorkerFlows:
                 yield from self._store.finish(claim.queue, claim.token, [], last=True)
         return [task_id for task_id in group if task_id not in again]
 
-    def _end(self, task_id: bytes, result: Any, held: Held, may_retry: bool) -> End:
+    def _end(self, queue: str, task_id: bytes, result: Any, held: Held, may_retry: bool) -> End:
         """A failure that no retry is left for is kept as a dead letter."""
         header = held.header
         if not isinstance(result, Exception):
             try:
-                return End(Way.DONE, task_id, self._encoded(result), header.channel)
+                outcome = self._wire.success(queue, task_id, result)
+                return End(Way.DONE, task_id, outcome, header.channel)
             except TaskHelpersError as error:
                 logger.error("The result of task %s is not sent: %s", ids.to_uuid(task_id), error)
                 result = error
         way = Way.DEAD if may_retry else Way.FAILED
-        outcome = outcomes.encode_failure(result, header.attempt + 1)
+        outcome = self._wire.failure(queue, task_id, result, header.attempt + 1)
         return End(way, task_id, outcome, header.channel)
-
-    def _encoded(self, result: Any) -> bytes:
-        outcome = outcomes.encode_success(result, self._options.codec)
-        if len(outcome) > (limit := self._options.max_result):
-            raise ResultTooLarge(
-                f"the result takes {len(outcome):,} bytes and max_result is {limit:,}: "
-                "store the data elsewhere and return its key"
-            )
-        return outcome
 
     def _finish(self, queue: str, claim: Claim | None, ends: list[End]) -> Flow[None]:
         """Another thread may be returning the rest of the batch: the later one closes it."""
@@ -277,12 +278,6 @@ class WorkerFlows:
 def _require_count(max_count: int) -> None:
     if not isinstance(max_count, int) or max_count < 1:
         raise ValueError(f"max_count must be a whole number above 0, not {max_count!r}")
-
-
-def _refusal(task_id: bytes, header: Header, error: TaskHelpersError) -> End:
-    """The end of a task that no worker performs; all but the expired are kept as dead letters."""
-    way = Way.FAILED if isinstance(error, TaskExpired) else Way.DEAD
-    return End(way, task_id, outcomes.encode_failure(error, header.attempt), header.channel)
 
 
 def _held(envelope: bytes) -> Held:

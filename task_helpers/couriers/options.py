@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from task_helpers.durations import Duration, seconds
-from task_helpers.serializers import Serializer, serializer_named, serializer_of
+from task_helpers.serializers import PickleSerializer, Serializer, serializer_named, serializer_of
+
+SHORTEST_KEY = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class CourierOptions:
     """
-    - serializer - "msgpack", "json" or a `Serializer`.
+    - serializer - "msgpack", "json", "pickle" (with a signing_key) or a `Serializer`.
+    - signing_key - at least 16 secret bytes that all couriers of the queues share: what is not
+      signed with it is not decoded. None: nothing is signed.
     - lease - seconds that a batch stays its worker's without being renewed.
     - result_ttl - seconds that a result is kept for whoever asks.
     - max_payload - largest encoded task, bytes.
@@ -22,6 +27,7 @@ class CourierOptions:
     """
 
     serializer: str | Serializer = "msgpack"
+    signing_key: bytes | None = field(default=None, repr=False)
     lease: Duration = 30
     result_ttl: Duration = 600
     max_payload: int = 1_000_000
@@ -37,12 +43,13 @@ class CourierOptions:
     def __post_init__(self) -> None:
         for name in ("max_payload", "max_result", "max_queue_length", "max_dead_letters"):
             _require_positive(name, getattr(self, name))
-        derived = {
+        derived: dict[str, Any] = {
             "codec": serializer_named(self.serializer),
             "lease_ms": _positive_ms(self.lease, "lease"),
             "result_ttl_ms": _positive_ms(self.result_ttl, "result_ttl"),
         }
         seconds(self.retry_seconds, "retry_seconds")
+        _check_signing(self.signing_key, derived["codec"])
         for name, value in derived.items():
             object.__setattr__(self, name, value)
 
@@ -59,6 +66,15 @@ class CourierOptions:
 def _require_positive(name: str, value: int | None) -> None:
     if value is not None and (not isinstance(value, int) or value < 1):
         raise ValueError(f"{name} must be a whole number above 0, not {value!r}")
+
+
+def _check_signing(key: bytes | None, codec: Serializer) -> None:
+    if key is not None and (not isinstance(key, bytes) or len(key) < SHORTEST_KEY):
+        raise ValueError(f"signing_key must be at least {SHORTEST_KEY} bytes, see secrets")
+    if key is None and isinstance(codec, PickleSerializer):
+        raise ValueError(
+            "pickle runs whatever code is in a message: give a signing_key with it, or use msgpack"
+        )
 
 
 def _positive_ms(value: Duration, name: str) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import pytest
 import redis
@@ -73,6 +74,10 @@ class Stand(ABC):
         """Some time passes; give very little."""
 
     @abstractmethod
+    def swap(self, queue: str, one: UUID, other: UUID) -> None:
+        """The stored bytes of two unfinished tasks change places."""
+
+    @abstractmethod
     def leftovers(self, queue: str) -> list[str]:
         """What the backend still keeps of the queue; results that will expire do not count."""
 
@@ -97,6 +102,10 @@ class MemoryStand(Stand):
 
     def pass_time(self, seconds: float) -> None:
         self._clock.advance(seconds)
+
+    def swap(self, queue: str, one: UUID, other: UUID) -> None:
+        tasks = self._server.place(queue).queue.tasks
+        tasks[one.bytes], tasks[other.bytes] = tasks[other.bytes], tasks[one.bytes]
 
     def leftovers(self, queue: str) -> list[str]:
         state = self._server.place(queue).queue
@@ -142,6 +151,11 @@ class RedisStand(Stand):
         until = time.monotonic() + seconds
         while time.monotonic() <= until:
             self._connection.ping()
+
+    def swap(self, queue: str, one: UUID, other: UUID) -> None:
+        key, ids = self._key(queue, "m"), [one.bytes, other.bytes]
+        first, second = self._connection.hmget(key, ids)
+        self._connection.hset(key, mapping={one.bytes: second, other.bytes: first})
 
     def leftovers(self, queue: str) -> list[str]:
         lasting = {self._key(queue, name).encode() for name in ("seq", "w")}  # of constant size

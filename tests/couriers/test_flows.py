@@ -11,6 +11,7 @@ import pytest
 from task_helpers import exceptions, ids, outcomes
 from task_helpers.couriers._awaited import FIRST_LOOK, LOOK_TASKS, Awaited
 from task_helpers.couriers._client_flows import ClientFlows
+from task_helpers.couriers._wire import Wire
 from task_helpers.couriers._worker_flows import WorkerFlows
 from task_helpers.couriers.options import CourierOptions
 from task_helpers.couriers.store import Look, Taken, Way
@@ -39,7 +40,7 @@ def envelope(data: Any = None, **header: Any) -> bytes:
 
 
 def collecting(store: Any, *task_ids: bytes, until: float | None = None) -> Driver:
-    awaited = Awaited(store, Q, task_ids)
+    awaited = Awaited(store, Wire(OPTIONS), Q, task_ids)
     awaited.__enter__()
     return Driver(awaited.collect(until))
 
@@ -80,7 +81,7 @@ def test_a_look_finds_what_was_not_hinted_at_and_what_is_lost(store: ScriptedSto
     found = flow.reply([Look(b"outcome", False), Look(None, False)]).result
     assert found[A] == b"outcome"
     with pytest.raises(exceptions.TaskLost):
-        outcomes.decode(found[B], UUID(bytes=B), OPTIONS.decoder)
+        Wire(OPTIONS).result(Q, B, found[B])
 
 
 def test_a_look_is_bounded_and_the_next_one_goes_on(store: ScriptedStore) -> None:
@@ -190,7 +191,7 @@ def test_a_convict_is_ended_under_the_lease_it_is_held_by(worker: WorkerFlows) -
     assert (flow.asked.name, queue, token, last) == ("finish", Q, b"token", True)
     assert (end.way, end.task_id, end.channel) == (Way.DEAD, A, b"listener")
     with pytest.raises(exceptions.WorkerLost):
-        outcomes.decode(end.outcome, UUID(bytes=A), OPTIONS.decoder)
+        Wire(OPTIONS).result(Q, A, end.outcome)
 
 
 def test_what_cannot_be_performed_is_ended_and_the_rest_is_returned(worker: WorkerFlows) -> None:

@@ -1,0 +1,112 @@
+"""
+Between values and the bytes that stores keep: serializer, limits, signatures.
+
+With a `signing_key`, an HMAC-SHA256 stands before each payload and each outcome and is checked
+before anything is decoded. It covers queue, id, direction and codec too, so nothing that was
+signed can be replayed as something else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Any
+
+from task_helpers import ids, outcomes
+from task_helpers.couriers.options import CourierOptions
+from task_helpers.envelopes import Header, open_envelope
+from task_helpers.exceptions import DeserializationError, PayloadTooLarge, ResultTooLarge
+from task_helpers.registry import with_function_name
+
+TASK, RESULT = b"task", b"result"
+MAC_BYTES = 32
+
+
+class Wire:
+    """What a courier writes and reads; safe for threads."""
+
+    def __init__(self, options: CourierOptions) -> None:
+        self._options = options
+        self._codec = options.codec
+        self._key = options.signing_key
+
+    # --- Tasks
+
+    def header(self, priority: int, deadline: int, channel: bytes) -> bytes:
+        """The same for all tasks of a bulk add."""
+        signed = self._key is not None
+        return Header(self._codec.codec, priority, 0, deadline, channel, signed).pack()
+
+    def payload(self, task_data: Any) -> bytes:
+        """Raises `SerializationError`, `UnknownFunction` and `PayloadTooLarge`."""
+        payload = self._codec.dumps(with_function_name(task_data))
+        if len(payload) > (limit := self._options.max_payload):
+            raise PayloadTooLarge(
+                f"the task takes {len(payload):,} bytes and max_payload is {limit:,}: "
+                "store the data elsewhere and send its key"
+            )
+        return payload
+
+    def signed_payload(self, queue: str, task_id: bytes, payload: bytes) -> bytes:
+        if self._key is None:
+            return payload
+        return self._mac(TASK, queue, task_id, bytes((self._codec.codec,)), payload) + payload
+
+    def task_data(self, queue: str, task_id: bytes, envelope: bytes) -> Any:
+        """Raises `DeserializationError`."""
+        header, payload = open_envelope(envelope)
+        codec = bytes((header.codec,))
+        payload = self._verified(TASK, queue, task_id, codec, payload, header.signed)
+        return self._options.decoder(header.codec).loads(payload)
+
+    # --- Outcomes
+
+    def success(self, queue: str, task_id: bytes, result: Any) -> bytes:
+        """Raises `SerializationError` and `ResultTooLarge`."""
+        outcome = outcomes.encode_success(result, self._codec)
+        if len(outcome) > (limit := self._options.max_result):
+            raise ResultTooLarge(
+                f"the result takes {len(outcome):,} bytes and max_result is {limit:,}: "
+                "store the data elsewhere and return its key"
+            )
+        return self._signed_outcome(queue, task_id, outcome)
+
+    def failure(self, queue: str, task_id: bytes, error: Exception, attempts: int) -> bytes:
+        return self._signed_outcome(queue, task_id, outcomes.encode_failure(error, attempts))
+
+    def result(self, queue: str, task_id: bytes, outcome: bytes) -> Any:
+        """Raises the `PerformTaskError` that the task ended with, and `DeserializationError`."""
+        start, body = outcomes.split(outcome)
+        signed = outcomes.is_signed(start)
+        body = self._verified(RESULT, queue, task_id, start, body, signed)
+        return outcomes.decode(start, body, ids.to_uuid(task_id), self._options.decoder)
+
+    def _signed_outcome(self, queue: str, task_id: bytes, outcome: bytes) -> bytes:
+        if self._key is None:
+            return outcome
+        start, body = outcomes.split(outcomes.marked_signed(outcome))
+        return start + self._mac(RESULT, queue, task_id, start, body) + body
+
+    # --- Signatures
+
+    def _mac(
+        self, direction: bytes, queue: str, task_id: bytes, start: bytes, body: bytes
+    ) -> bytes:
+        """All parts before the body are of one length, or end where a queue name cannot."""
+        parts = b"\0".join((direction, queue.encode(), task_id + start + body))
+        return hmac.digest(self._key or b"", parts, hashlib.sha256)
+
+    def _verified(
+        self, direction: bytes, queue: str, task_id: bytes, start: bytes, body: bytes, signed: bool
+    ) -> bytes:
+        """The body without its signature; not a byte of it was decoded before."""
+        if self._key is None:
+            if signed:
+                raise DeserializationError("it is signed: give this courier the signing_key")
+            return body
+        if not signed:
+            raise DeserializationError("it is not signed: give all couriers the signing_key")
+        mac, body = body[:MAC_BYTES], body[MAC_BYTES:]
+        if not hmac.compare_digest(mac, self._mac(direction, queue, task_id, start, body)):
+            raise DeserializationError("its signature is wrong: another signing_key, or forged")
+        return body

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from types import TracebackType
 from typing import Self
 
 from task_helpers import ids
@@ -41,12 +40,7 @@ class Awaited:
         self._waiter = self._store.register(self._missing)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._store.unregister(self._waiter)
 
     def read(self) -> Flow[None]:

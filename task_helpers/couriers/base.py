@@ -113,7 +113,8 @@ class ClientTaskCourier(TaskCourier):
     def call(self, queue_name: str, task_data: Any, *, timeout: Duration) -> Any:
         """
         Adds a task, waits for its result and returns it. The timeout becomes the task's deadline:
-        a worker does not begin what nobody waits for any more.
+        a worker does not begin what nobody waits for any more. If the store loses its data
+        meanwhile, the task is added again.
 
         Raises `TimeoutError`, the `PerformTaskError` that the task ended with, and what
         `add_task_to_queue` raises.

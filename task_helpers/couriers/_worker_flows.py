@@ -18,6 +18,7 @@ from task_helpers.durations import Duration, seconds
 from task_helpers.effects import Flow, Sleep
 from task_helpers.envelopes import NO_DEADLINE, Header, open_envelope, with_attempts
 from task_helpers.exceptions import (
+    CourierError,
     DeserializationError,
     ResultTooLarge,
     TaskDoesNotExist,
@@ -115,16 +116,23 @@ class WorkerFlows:
         count = min(max_count, MAX_BATCH)
         taken = yield from self._store.take(queue, token, count, lease, block)
         self._claims.drop_overdue(time.monotonic())
-        tasks = yield from self._opened(claim, taken)
         overdue = taken.overdue if self._may_reclaim() else []
-        for lost in overdue:
-            logger.warning("The lease of a batch in queue %s ran out: its tasks run again.", queue)
-            yield from self._reclaim(queue, lost, dead=False)
+        try:
+            tasks = yield from self._opened(claim, taken)
+            yield from self._reclaim_overdue(queue, overdue)
+        except CourierError:
+            self._claims.drop(claim)  # whoever called never sees the batch: its lease must run out
+            raise
         if overdue or (taken.tasks and not tasks):
             return tasks, 0
         return tasks, LONGEST_BLOCK if taken.next_due is None else (
             taken.next_due - taken.now
         ) / 1000
+
+    def _reclaim_overdue(self, queue: str, overdue: Iterable[bytes]) -> Flow[None]:
+        for lost in overdue:
+            logger.warning("The lease of a batch in queue %s ran out: its tasks run again.", queue)
+            yield from self._reclaim(queue, lost, dead=False)
 
     def _may_reclaim(self) -> bool:
         return self._store.steady_for() >= min(self._options.lease_ms / 1000, OUTAGE_GRACE)
@@ -134,6 +142,10 @@ class WorkerFlows:
         tasks, ends = list[Task](), list[End]()
         for task_id, envelope in taken.tasks:
             claim.tasks[task_id] = held = _held(envelope)
+            if len(task_id) != ids.ID_BYTES:
+                logger.error("Queue %s held a task with the id %r: dropped.", claim.queue, task_id)
+                ends.append(_silent_end(task_id, UNHELD))
+                continue
             try:
                 tasks.append((ids.to_uuid(task_id), self._payload(held, taken.now)))
             except TaskHelpersError as error:
@@ -260,8 +272,8 @@ class WorkerFlows:
         else:
             claims = self._claims.group(queue, map(ids.to_bytes, task_ids))
         for claim in filter(None, claims):
+            self._claims.drop(claim)  # first: if the store is not told, the lease must run out
             yield from self._store.release(queue, claim.token)
-            self._claims.drop(claim)
 
     def concerns(self) -> Flow[list[str]]:
         return self._store.concerns()

@@ -162,12 +162,14 @@ class WorkerFlows:
             raise TaskExpired("the task was not taken before its deadline")
         return self._options.decoder(header.codec).loads(payload)
 
-    def bury(self, queue_name: str, worker_id: bytes) -> Flow[None]:
-        """The worker is dead: nobody need wait for its leases to run out."""
+    def bury(self, queue_name: str, worker_id: bytes) -> Flow[int]:
+        """The worker is dead: nobody need wait for its leases to run out. How many there were."""
         queue = valid_queue_name(queue_name)
-        for token in (yield from self._store.leases(queue)):
-            if token.startswith(worker_id):
-                yield from self._reclaim(queue, token, dead=True)
+        leases = yield from self._store.leases(queue)
+        held = [token for token in leases if token.startswith(worker_id)]
+        for token in held:
+            yield from self._reclaim(queue, token, dead=True)
+        return len(held)
 
     def _reclaim(self, queue: str, token: bytes, dead: bool) -> Flow[None]:
         """A task that killed its workers is ended, for whoever waits for it."""

@@ -265,14 +265,14 @@ class WorkerTaskCourier(TaskCourier):
         """
         self._run(self._worker.renew(queue_name, worker_name))
 
-    def reclaim_tasks_of(self, queue_name: str, worker_id: bytes) -> None:
+    def reclaim_tasks_of(self, queue_name: str, worker_id: bytes) -> int:
         """
         The worker whose courier had this `worker_id` is dead: its tasks go back to the queue at
-        once, as suspects, instead of when its lease runs out. Does not wait long for a store that
-        is away: then the lease does it.
+        once, as suspects, instead of when its lease runs out. Returns how many batches it held.
+        Does not wait long for a store that is away: then the lease does it.
         """
         store = self._store.impatient()
-        self._run(WorkerFlows(store, self.options).bury(queue_name, worker_id))
+        return self._run(WorkerFlows(store, self.options).bury(queue_name, worker_id))
 
     def get_store_concerns(self) -> list[str]:
         """What is wrong with the settings of the store itself, a line each."""

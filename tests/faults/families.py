@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.faults.context import Context
 from tests.faults.report import Figure, Outcome
 
-NAMES = ("kills", "pills")
+NAMES = ("kills", "zombies", "pills")
 
 
 def run_family(name: str, seed: int, *, full: bool) -> Outcome:

@@ -1,4 +1,4 @@
-"""What must be true of a queue once all of its tasks have ended, whatever happened to its workers."""
+"""What must be true of a queue whose tasks have all ended, whatever happened to its workers."""
 
 from __future__ import annotations
 
@@ -49,6 +49,10 @@ class Verdict:
             none("dead letters", self.dead),
             none("index keys left behind", len(self.left)),
         ]
+
+    def broken(self) -> list[str]:
+        """The same for one run of many: what is wrong, in words."""
+        return [str(figure) for figure in self.figures() if not figure.kept]
 
 
 class Oracle:

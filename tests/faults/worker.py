@@ -68,6 +68,14 @@ def hold_the_gil(seconds: float) -> None:
     ctypes.PyDLL(None).usleep(int(seconds * 1e6))
 
 
+def fail_if_late(seconds: float) -> None:
+    """Fails in a process that was stopped for so long meanwhile."""
+    began = time.monotonic()
+    time.sleep(0.2)
+    if time.monotonic() - began > seconds:
+        raise TimeoutError("it took too long")
+
+
 def eat_memory() -> None:
     """What the kernel does to a process that takes all memory, without the harm to others."""
     os.kill(os.getpid(), signal.SIGKILL)
@@ -80,6 +88,7 @@ DEEDS: dict[str, Callable[[Any], object]] = {
     "deadlock": lambda _: threading.Event().wait(),
     "sleep": time.sleep,
     "gil": hold_the_gil,
+    "late": fail_if_late,
     "once": lambda deed: _once(*deed),
 }
 """What a task may do to its worker, by name: its data is {"n": number, "do": [name, argument]}."""

@@ -27,8 +27,11 @@ local crashed = why == 'dead' or (why == 'expired' and deadline)
 local blame = crashed and (#ids == 1 and 1000 or 1) or 0
 
 local function crashes_of(id)
-  local crashes = tonumber(call('HGET', c, id) or 0)
-  if blame > 0 and crashes < convicted then crashes = call('HINCRBY', c, id, blame) end
+  local crashes = tonumber(call('HGET', c, id) or 0) or 0
+  if blame > 0 and crashes < convicted then
+    crashes = crashes + blame
+    call('HSET', c, id, crashes)
+  end
   return crashes
 end
 

@@ -3,7 +3,7 @@ Breaks workers, connections and servers, and counts what was lost.
 
     python -m tests.faults [--full] [--seed N] [--json FILE] [NAME ...]
 
-Exit code 1: a promise is broken.
+Exit code 1: a promise is broken; 2: nothing was run.
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ from pathlib import Path
 
 from tests.faults.families import NAMES, run_family
 from tests.faults.report import Outcome, table, write_json
+from tests.support.servers import redis_server
 
 
 def main() -> int:
     arguments = _parser().parse_args()
+    if not redis_server():
+        print("no redis-server is installed: apt-get install redis-server", file=sys.stderr)
+        return 2
     print(f"seed {arguments.seed}", flush=True)
     began, outcomes = time.monotonic(), list[Outcome]()
     for name in arguments.names or NAMES:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.faults.context import Context
 from tests.faults.report import Figure, Outcome
 
-NAMES = ("kills", "zombies", "pills")
+NAMES = ("kills", "zombies", "restarts", "pills", "stuck")
 
 
 def run_family(name: str, seed: int, *, full: bool) -> Outcome:

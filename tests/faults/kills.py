@@ -14,9 +14,9 @@ from tests.faults.report import Figure, at_most, exactly, none, percentile, told
 from tests.support.waiting import wait_until
 
 LEASE = 2.0
-PROCESSES = 4
+PROCESSES = 6
 BATCH = 50
-TASK_SECONDS = 0.003
+TASK_SECONDS = 0.004
 
 
 def run(context: Context) -> list[Figure]:
@@ -59,6 +59,7 @@ def _figures(field: Field, kills: Sequence[Kill], hung: int, code: int) -> list[
         *field.judge().figures(),
         none("waiters that hung", hung),
         at_most("duplicate executions", field.ledger.duplicates(), len(kills) * BATCH),
+        told("executions of one task, most", max(field.ledger.counts().values())),
         *_recovery_figures(hit),
         none("exit code of the supervisor", code),
     ]

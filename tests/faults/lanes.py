@@ -17,7 +17,7 @@ BATCH_SECONDS = 0.1
 TASKS = 5
 PATIENCE = 20.0
 
-LANES = 4
+LANES = 6
 """Side by side, because most of the time is waiting for leases."""
 
 TOO_LATE = "came too late: not stored"

@@ -14,7 +14,6 @@ SEED = int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(10**
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_promise_is_kept(name: str, record_property: pytest.RecordProperty) -> None:
-    record_property("seed", SEED)
+def test_every_promise_is_kept(name: str) -> None:
     outcome = run_family(name, SEED, full=False)
     assert outcome.kept, f"FAULTS_SEED={SEED}\n{table(outcome)}"

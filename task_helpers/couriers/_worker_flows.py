@@ -211,10 +211,14 @@ class WorkerFlows:
     def _retry(
         self, claim: Claim, group: list[bytes], results: dict[bytes, Any], policy: RetryPolicy
     ) -> Flow[list[bytes]]:
-        """Puts those off that are performed again, and returns the others."""
+        """
+        Puts those off that are performed again, and returns the others: also those of a batch that
+        the lease thread finds lost meanwhile, whose errors the store refuses.
+        """
         failed = [i for i in group if isinstance(results[i], Exception)]
         now = (yield from self._store.now()) if failed else 0
-        again = {i: a for i in failed if (a := _again(i, claim.tasks[i], results[i], policy, now))}
+        held = {task_id: claim.tasks.get(task_id, UNHELD) for task_id in failed}
+        again = {i: a for i in failed if (a := _again(i, held[i], results[i], policy, now))}
         if again:
             refused = yield from self._store.retry(claim.queue, claim.token, list(again.values()))
             _report_refused(claim.queue, refused)
@@ -306,10 +310,13 @@ def _held(envelope: bytes) -> Held:
 def _again(
     task_id: bytes, held: Held, error: Exception, policy: RetryPolicy, now: int
 ) -> Again | None:
-    """None when the policy gives up, and when the next attempt would come after the deadline."""
+    """
+    None when the policy gives up, when the next attempt would come after the deadline, and when
+    the task is not held any more.
+    """
     header, attempts = held.header, held.header.attempt + 1
     delay = policy.delay_after(error, attempts)
-    if delay is None:
+    if delay is None or held is UNHELD:
         return None
     wait = round(delay * 1000)
     if header.deadline != NO_DEADLINE and header.deadline <= now + wait:

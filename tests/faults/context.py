@@ -182,6 +182,10 @@ class Context:
     def scaled(self, short: T, full: T) -> T:
         return full if self.full else short
 
+    def limit(self, seconds: float) -> float:
+        """What is promised of a calm machine; in a test run others may keep this one busy."""
+        return seconds if self.full else 3 * seconds
+
     def folder(self, name: str) -> Path:
         """A new one."""
         count = sum(1 for _ in self._folder.iterdir())

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.faults.context import Context, Field, WorkerProcess
+from tests.faults.worker import OUT_OF_TIME
 from tests.support.servers import RedisServer
 from tests.support.waiting import wait_until
 
-LEASE = 0.5
 BATCH_SECONDS = 0.1
 TASKS = 5
 PATIENCE = 20.0
@@ -31,11 +31,13 @@ class Lane:
     """
     One queue, its workers, and one zombie after the other.
 
+    - lease - in seconds.
     - zombies - (pid, when it was continued).
     """
 
-    def __init__(self, field: Field, workers: int) -> None:
+    def __init__(self, field: Field, lease: float, workers: int) -> None:
         self.field = field
+        self.lease = lease
         self.zombies: list[tuple[int, int]] = []
         self.hung = 0
         self._workers = [field.start() for _ in range(workers)]
@@ -50,7 +52,7 @@ class Lane:
 
     def failing(self) -> None:
         """It fails its task while another worker performs it: that is no end for the task."""
-        before = self._add_deed("late", LEASE)
+        before = self._add_deed("late", self.lease)
         zombie = self._stop_whoever_performs(before)
         self._wait(lambda: len(self.field.ledger) > before + 1)
         self._continue(zombie)
@@ -59,7 +61,7 @@ class Lane:
     def unnoticed(self) -> None:
         """It is the only worker, so its tasks are still there when it comes back."""
         zombie = self._stop_whoever_performs(self._add())
-        time.sleep(1.5 * LEASE)
+        time.sleep(1.5 * self.lease)
         self._continue(zombie)
         self._join()
 
@@ -67,7 +69,7 @@ class Lane:
         """It is not stopped: its own code keeps its lease thread from running."""
         warned = self._warned()
         mark = str(self.field.folder / f"{len(self.field.numbers)}.mark")
-        before = self._add_deed("once", [mark, "gil", 5 * LEASE])
+        before = self._add_deed("once", [mark, "gil", 3 * self.lease])
         pid = self._whoever_performs(before)
         self._join()
         self._wait(lambda: self._warned() > warned)
@@ -100,6 +102,7 @@ class Lane:
                 "duplicates": field.ledger.duplicates(),
                 "refused": field.logged(TOO_LATE),
                 "warned": self._warned(),
+                "errors": field.logged(f"TimeoutError: {OUT_OF_TIME}"),
             }
         )
 
@@ -146,12 +149,12 @@ def run_lanes(
     workers: int = 2,
 ) -> Counter[str]:
     """So many rounds, spread over the lanes; what they came to together."""
-    name = one_round.__name__
+    name, lease = one_round.__name__, context.scaled(1.0, 0.5)
 
     def run(lane: int) -> Counter[str]:
-        where = context.field(f"{name}{lane}", server, lease=LEASE, batch_seconds=BATCH_SECONDS)
+        where = context.field(f"{name}{lane}", server, lease=lease, batch_seconds=BATCH_SECONDS)
         with where as field:
-            return _run_lane(Lane(field, workers), range(lane, rounds, LANES), one_round)
+            return _run_lane(Lane(field, lease, workers), range(lane, rounds, LANES), one_round)
 
     with ThreadPoolExecutor(LANES) as pool:
         return sum(pool.map(run, range(min(rounds, LANES))), Counter[str]())

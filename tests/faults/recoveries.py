@@ -1,11 +1,12 @@
-"""How long the tasks of a killed worker waited for another one, read from the ledger."""
+"""What kills did to the tasks that their workers held, read from the ledger."""
 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
+from uuid import UUID
 
 from tests.faults.ledger import Execution, Ledger
 
@@ -32,23 +33,35 @@ class Recovery(NamedTuple):
     tasks: int
 
 
-def recoveries(ledger: Ledger, kills: Iterable[Kill]) -> list[Recovery]:
-    """Of the kills that hit a batch."""
-    executions = ledger.executions()
-    by_task, by_pid = defaultdict[object, list[Execution]](list), dict[int, list[Execution]]()
-    for execution in executions:
-        by_task[execution.task_id].append(execution)
-        by_pid.setdefault(execution.pid, []).append(execution)
-    found = []
-    for kill in kills:
-        batch = _batch_at_hand(by_pid.get(kill.pid, []))
-        again = [[e.at for e in by_task[one.task_id] if e.at > kill.at] for one in batch]
+class Inquest:
+    def __init__(self, ledger: Ledger, kills: Iterable[Kill]) -> None:
+        self._kills = list(kills)
+        self._by_task = defaultdict[UUID, list[Execution]](list)
+        self._by_pid = defaultdict[int, list[Execution]](list)
+        for execution in ledger.executions():
+            self._by_task[execution.task_id].append(execution)
+            self._by_pid[execution.pid].append(execution)
+
+    def recoveries(self) -> list[Recovery]:
+        """Of the kills that hit a batch."""
+        found = (self._recovery(kill) for kill in self._kills)
+        return [recovery for recovery in found if recovery]
+
+    def unexplained(self) -> int:
+        """Executions beyond one per task and one per kill of a worker that held it."""
+        excused = Counter(task for kill in self._kills for task in self._at_hand(kill.pid))
+        return sum(
+            max(0, len(executions) - 1 - excused[task])
+            for task, executions in self._by_task.items()
+        )
+
+    def _recovery(self, kill: Kill) -> Recovery | None:
+        tasks = self._at_hand(kill.pid)
+        again = [[e.at for e in self._by_task[task] if e.at > kill.at] for task in tasks]
         waits = [(min(later) - kill.at) / 1e9 for later in again if later]
-        if waits:
-            found.append(Recovery(min(waits), max(waits), len(waits)))
-    return found
+        return Recovery(min(waits), max(waits), len(waits)) if waits else None
 
-
-def _batch_at_hand(of_worker: list[Execution]) -> list[Execution]:
-    """What it was performing when it died, or had just performed."""
-    return [e for e in of_worker if e.token == of_worker[-1].token]
+    def _at_hand(self, pid: int) -> list[UUID]:
+        """What it was performing when it died, or had just performed."""
+        executions = self._by_pid.get(pid, [])
+        return [e.task_id for e in executions if e.token == executions[-1].token]

@@ -106,7 +106,7 @@ def idle_exits(context: Context) -> list[Figure]:
             seconds.append(watch.seconds)
     return [
         told("SIGTERM while idle", len(seconds)),
-        at_most("  exit, max", max(seconds), 1, "s"),
+        at_most("  exit, max", max(seconds), context.limit(1), "s"),
         none("  exits with an error", sum(map(bool, codes))),
     ]
 
@@ -132,7 +132,7 @@ def lingering_exits(context: Context) -> list[Figure]:
             duplicates += field.ledger.duplicates()
     return [
         told(f"SIGTERM while a batch fills for {LINGER:g} s", rounds),
-        at_most("  exit, max", max(seconds), LINGER + 1, "s"),
+        at_most("  exit, max", max(seconds), context.limit(LINGER + 1), "s"),
         none("  runs with a task lost, wrong or left behind", broken),
         none("  duplicate executions", duplicates),
     ]
@@ -158,7 +158,7 @@ def impatient_exits(context: Context) -> list[Figure]:
             duplicates += field.ledger.duplicates()
     return [
         told("SIGTERM twice in a batch", rounds),
-        at_most("  exit, max", max(seconds), 1.3, "s"),
+        at_most("  exit, max", max(seconds), context.limit(1.3), "s"),
         exactly("  exits with 143", codes.count(IMPATIENT_CODE), rounds),
         none("  runs with a task lost, wrong or left behind", broken),
         exactly("  executions given back", duplicates, rounds * BATCH),

@@ -35,7 +35,7 @@ def deadlocks(context: Context, rounds: int) -> list[Figure]:
             at_least("  stacks on stderr that show the deadlock", _stacks(field), rounds),
             *field.judge().figures(),
             none("  waiters that hung", hung),
-            at_most("  until all had a result, max", max(seconds), LIMIT + 2, "s"),
+            at_most("  until all had a result, max", max(seconds), context.limit(LIMIT + 2), "s"),
         ]
 
 

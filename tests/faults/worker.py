@@ -58,6 +58,9 @@ class Job:
         return json.dumps(asdict(self))
 
 
+OUT_OF_TIME = "it took too long"
+
+
 def f(number: int) -> int:
     """What every task is to compute."""
     return number * number + 7
@@ -68,12 +71,10 @@ def hold_the_gil(seconds: float) -> None:
     ctypes.PyDLL(None).usleep(int(seconds * 1e6))
 
 
-def fail_if_late(seconds: float) -> None:
-    """Fails in a process that was stopped for so long meanwhile."""
-    began = time.monotonic()
-    time.sleep(0.2)
+def fail_if_late(seconds: float, began: float) -> None:
+    """Fails in a process that was stopped for so long since the batch began."""
     if time.monotonic() - began > seconds:
-        raise TimeoutError("it took too long")
+        raise TimeoutError(OUT_OF_TIME)
 
 
 def eat_memory() -> None:
@@ -81,42 +82,44 @@ def eat_memory() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-DEEDS: dict[str, Callable[[Any], object]] = {
-    "segfault": lambda _: ctypes.string_at(0),
-    "exit": lambda _: os._exit(3),
-    "memory": lambda _: eat_memory(),
-    "deadlock": lambda _: threading.Event().wait(),
-    "sleep": time.sleep,
-    "gil": hold_the_gil,
+DEEDS: dict[str, Callable[[Any, float], object]] = {
+    "segfault": lambda _, __: ctypes.string_at(0),
+    "exit": lambda _, __: os._exit(3),
+    "memory": lambda _, __: eat_memory(),
+    "deadlock": lambda _, __: threading.Event().wait(),
+    "gil": lambda seconds, _: hold_the_gil(seconds),
     "late": fail_if_late,
-    "once": lambda deed: _once(*deed),
+    "once": lambda deed, began: _once(*deed, began),
 }
-"""What a task may do to its worker, by name: its data is {"n": number, "do": [name, argument]}."""
+"""
+What a task may do to its worker, by name: its data is {"n": number, "do": [name, argument]}. The
+second argument is when the batch began, on `time.monotonic()`.
+"""
 
 
-def _once(mark: str, name: str, argument: Any) -> None:
+def _once(mark: str, name: str, argument: Any, began: float) -> None:
     """Only the first execution does it."""
     try:
         os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
         return
-    DEEDS[name](argument)
+    DEEDS[name](argument, began)
 
 
 class FaultyWorker(BaseWorker):
     job: Job
 
     def perform_tasks(self, tasks: Any) -> Any:
-        token = os.urandom(8).hex()
+        token, began = os.urandom(8).hex(), time.monotonic()
         Ledger(Path(self.job.ledger)).note([task_id for task_id, _ in tasks], token)
         time.sleep(self.job.batch_seconds + self.job.task_seconds * len(tasks))
-        return [(task_id, [self._perform(data), token]) for task_id, data in tasks]
+        return [(task_id, [self._perform(data, began), token]) for task_id, data in tasks]
 
-    def _perform(self, data: int | dict[str, Any]) -> int:
+    def _perform(self, data: int | dict[str, Any], began: float) -> int:
         if isinstance(data, int):
             return f(data)
         name, argument = data["do"]
-        DEEDS[name](argument)
+        DEEDS[name](argument, began)
         return f(data["n"])
 
 

@@ -21,6 +21,7 @@ def run(context: Context) -> list[Figure]:
         exactly("  batches whose late results were refused", overtaken["refused"], rounds),
         exactly("  duplicate executions", overtaken["duplicates"], rounds * TASKS),
         *_figures("failing a task that another one performs", failing, few),
+        exactly("  errors raised", failing["errors"], few),
         exactly("  errors refused", failing["refused"], few),
         *_figures("nobody took the tasks meanwhile", unnoticed, rounds),
         none("  batches whose late results were refused", unnoticed["refused"]),

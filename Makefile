@@ -1,11 +1,11 @@
 # Every target does its own set-up: a virtualenv in .venv, the packages, a private Redis.
 # PYTHON=/path/to/python chooses the interpreter, REDIS_URL=redis://... a server of your own,
-# ARGS="-k lease" is passed on to pytest (test, matrix) or to the demo (demo, run).
+# ARGS="-k lease" is passed on to pytest (test, matrix), to the demo (demo, run) or to the faults.
 
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run lint test matrix clean bootstrap
+.PHONY: help demo run lint test faults matrix clean bootstrap
 
 help: ## print this list
 	@echo "usage: make TARGET [PYTHON=...] [REDIS_URL=...] [ARGS=...]"
@@ -25,6 +25,9 @@ lint: bootstrap ## ruff and mypy
 
 test: lint ## what CI runs: lint and the whole test suite
 	scripts/with-redis --optional $(python) -m pytest $(ARGS)
+
+faults: bootstrap ## kill workers, servers and connections, and count what was lost (minutes)
+	$(python) -m tests.faults --full --json build/faults.json $(ARGS)
 
 matrix: bootstrap ## the test suite on every supported Python and Django found here
 	scripts/with-redis scripts/matrix $(ARGS)

@@ -79,11 +79,11 @@ def _text_of(error: BaseException) -> str:
 
 
 def status_of(outcome: bytes) -> TaskStatus:
-    """How a task with this stored outcome ended."""
-    kind = outcome[0] & ~SIGNED
+    """How a task with this stored outcome ended; a damaged one counts as a failure."""
+    kind = outcome[0] & ~SIGNED if outcome else None
     if kind == SUCCESS:
         return TaskStatus.SUCCEEDED
-    cancelled = _KINDS.get(kind) is exceptions.TaskCancelled
+    cancelled = _KINDS.get(kind) is exceptions.TaskCancelled if kind else False
     return TaskStatus.CANCELLED if cancelled else TaskStatus.FAILED
 
 
@@ -117,12 +117,12 @@ def decode(start: bytes, body: bytes, task_id: UUID, decoder: Callable[[int], Se
 
 
 def _rebuilt(kind: type[PerformTaskError], body: Any, task_id: UUID) -> PerformTaskError:
-    if not isinstance(body, dict):
+    if not isinstance(body, dict) or not isinstance(body.get("attempts", 1), int):
         raise DeserializationError(f"the error of task {task_id} is damaged")
     return kind(
         str(body.get("message", "")),
         task_id=task_id,
         exception_type=str(body.get("type", "")),
         remote_traceback=str(body.get("traceback", "")),
-        attempts=int(body.get("attempts", 1)),
+        attempts=body.get("attempts", 1),
     )

@@ -25,13 +25,24 @@ class Awaited:
     """
     The results that one caller waits for. Hints count from `with` on, so enter it before the
     tasks are added, and none is missed.
+
+    - tasks - (id, envelope) of those that the caller still holds: a store that was away and came
+      back without them is given them again.
     """
 
-    def __init__(self, store: Store, wire: Wire, queue: str, task_ids: Iterable[bytes]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        wire: Wire,
+        queue: str,
+        task_ids: Iterable[bytes],
+        tasks: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
         self._store = store
         self._wire = wire
         self._queue = queue
         self._missing = dict.fromkeys(task_ids)
+        self._tasks = dict(tasks)
         self._found: dict[bytes, bytes] = {}
         self._pause = FIRST_LOOK
         self._next_look = 0.0
@@ -42,6 +53,11 @@ class Awaited:
 
     def __exit__(self, *error: object) -> None:
         self._store.unregister(self._waiter)
+
+    def add(self) -> Flow[None]:
+        """Adds the tasks."""
+        yield from self._store.add(self._queue, list(self._tasks.items()))
+        self._added_at = time.monotonic()
 
     def read(self) -> Flow[None]:
         """For tasks that may have ended before anybody listened."""
@@ -76,12 +92,25 @@ class Awaited:
         asked = list(islice(self._missing, LOOK_TASKS))
         seen = yield from self._store.look(self._queue, asked)
         for task_id, (outcome, unfinished) in zip(asked, seen, strict=True):
-            if outcome is not None or not unfinished:
-                self._settle(task_id, outcome or self._lost(task_id))
+            there = unfinished or (outcome is None and (yield from self._added_again(task_id)))
+            if not there:
+                self._settle(task_id, self._lost(task_id) if outcome is None else outcome)
             else:
                 self._missing[task_id] = self._missing.pop(task_id)  # the others come next time
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         self._next_look = time.monotonic() + self._pause
+
+    def _added_again(self, task_id: bytes) -> Flow[bool]:
+        """
+        True for a task that the caller still has, if the store was away since it was added: it
+        lost its data. Otherwise the task ended, and its result is gone.
+        """
+        if task_id not in self._tasks:
+            return False
+        if self._store.steady_for() > time.monotonic() - self._added_at:
+            return False
+        yield from self.add()
+        return True
 
     def _settle(self, task_id: bytes, outcome: bytes) -> None:
         self._found[task_id] = outcome

@@ -55,13 +55,16 @@ class ClientFlows:
         return [ids.to_uuid(task_id) for task_id, _ in tasks]
 
     def call(self, queue_name: str, task_data: Any, timeout: Duration) -> Flow[Any]:
-        """Listens before it adds, so that not even an immediate answer is missed."""
+        """
+        Listens before it adds, so that not even an immediate answer is missed. A store that lost
+        the task is given it again.
+        """
         queue = valid_queue_name(queue_name)
         until = time.monotonic() + seconds(timeout, "timeout")
         tasks = yield from self._sealed(queue, [task_data], {"expires": timeout})
         [task_id] = [task_id for task_id, _ in tasks]
-        with Awaited(self._store, self._wire, queue, [task_id]) as awaited:
-            yield from self._store.add(queue, tasks)
+        with Awaited(self._store, self._wire, queue, [task_id], tasks) as awaited:
+            yield from awaited.add()
             found = yield from awaited.collect(until)
         yield from self._forget(queue, [task_id])
         return self._wire.result(queue, task_id, found[task_id])

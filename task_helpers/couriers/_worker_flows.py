@@ -19,6 +19,7 @@ from task_helpers.durations import Duration, seconds
 from task_helpers.effects import Flow, Sleep
 from task_helpers.envelopes import NO_DEADLINE, Header, open_envelope, with_attempts
 from task_helpers.exceptions import (
+    CourierError,
     DeserializationError,
     TaskDoesNotExist,
     TaskExpired,
@@ -116,16 +117,23 @@ class WorkerFlows:
         count = min(max_count, MAX_BATCH)
         taken = yield from self._store.take(queue, token, count, lease, block)
         self._claims.drop_overdue(time.monotonic())
-        tasks = yield from self._opened(claim, taken)
         overdue = taken.overdue if self._may_reclaim() else []
-        for lost in overdue:
-            logger.warning("The lease of a batch in queue %s ran out: its tasks run again.", queue)
-            yield from self._reclaim(queue, lost, dead=False)
+        try:
+            tasks = yield from self._opened(claim, taken)
+            yield from self._reclaim_overdue(queue, overdue)
+        except CourierError:
+            self._claims.drop(claim)  # whoever called never sees the batch: its lease must run out
+            raise
         if overdue or (taken.tasks and not tasks):
             return tasks, 0
         return tasks, LONGEST_BLOCK if taken.next_due is None else (
             taken.next_due - taken.now
         ) / 1000
+
+    def _reclaim_overdue(self, queue: str, overdue: Iterable[bytes]) -> Flow[None]:
+        for lost in overdue:
+            logger.warning("The lease of a batch in queue %s ran out: its tasks run again.", queue)
+            yield from self._reclaim(queue, lost, dead=False)
 
     def _may_reclaim(self) -> bool:
         return self._store.steady_for() >= min(self._options.lease_ms / 1000, OUTAGE_GRACE)
@@ -135,6 +143,10 @@ class WorkerFlows:
         tasks, ends = list[Task](), list[End]()
         for task_id, envelope in taken.tasks:
             claim.tasks[task_id] = held = _held(envelope)
+            if len(task_id) != ids.ID_BYTES:
+                logger.error("Queue %s held a task with the id %r: dropped.", claim.queue, task_id)
+                ends.append(_silent_end(task_id, UNHELD))
+                continue
             try:
                 tasks.append(
                     (ids.to_uuid(task_id), self._task_data(claim.queue, task_id, held, taken.now))
@@ -159,12 +171,14 @@ class WorkerFlows:
         outcome = self._wire.failure(queue, task_id, error, header.attempt)
         return End(way, task_id, outcome, header.channel)
 
-    def bury(self, queue_name: str, worker_id: bytes) -> Flow[None]:
-        """The worker is dead: nobody need wait for its leases to run out."""
+    def bury(self, queue_name: str, worker_id: bytes) -> Flow[int]:
+        """The worker is dead: nobody need wait for its leases to run out. How many there were."""
         queue = valid_queue_name(queue_name)
-        for token in (yield from self._store.leases(queue)):
-            if token.startswith(worker_id):
-                yield from self._reclaim(queue, token, dead=True)
+        leases = yield from self._store.leases(queue)
+        held = [token for token in leases if token.startswith(worker_id)]
+        for token in held:
+            yield from self._reclaim(queue, token, dead=True)
+        return len(held)
 
     def _reclaim(self, queue: str, token: bytes, dead: bool) -> Flow[None]:
         """A task that killed its workers is ended, for whoever waits for it."""
@@ -210,10 +224,14 @@ class WorkerFlows:
     def _retry(
         self, claim: Claim, group: list[bytes], results: dict[bytes, Any], policy: RetryPolicy
     ) -> Flow[list[bytes]]:
-        """Puts those off that are performed again, and returns the others."""
+        """
+        Puts those off that are performed again, and returns the others: also those of a batch that
+        the lease thread finds lost meanwhile, whose errors the store refuses.
+        """
         failed = [i for i in group if isinstance(results[i], Exception)]
         now = (yield from self._store.now()) if failed else 0
-        again = {i: a for i in failed if (a := _again(i, claim.tasks[i], results[i], policy, now))}
+        held = {task_id: claim.tasks.get(task_id, UNHELD) for task_id in failed}
+        again = {i: a for i in failed if (a := _again(i, held[i], results[i], policy, now))}
         if again:
             refused = yield from self._store.retry(claim.queue, claim.token, list(again.values()))
             _report_refused(claim.queue, refused)
@@ -265,8 +283,8 @@ class WorkerFlows:
         else:
             claims = self._claims.group(queue, map(ids.to_bytes, task_ids))
         for claim in filter(None, claims):
+            self._claims.drop(claim)  # first: if the store is not told, the lease must run out
             yield from self._store.release(queue, claim.token)
-            self._claims.drop(claim)
 
     def concerns(self) -> Flow[list[str]]:
         return self._store.concerns()
@@ -291,10 +309,13 @@ def _held(envelope: bytes) -> Held:
 def _again(
     task_id: bytes, held: Held, error: Exception, policy: RetryPolicy, now: int
 ) -> Again | None:
-    """None when the policy gives up, and when the next attempt would come after the deadline."""
+    """
+    None when the policy gives up, when the next attempt would come after the deadline, and when
+    the task is not held any more.
+    """
     header, attempts = held.header, held.header.attempt + 1
     delay = policy.delay_after(error, attempts)
-    if delay is None:
+    if delay is None or held is UNHELD:
         return None
     wait = round(delay * 1000)
     if header.deadline != NO_DEADLINE and header.deadline <= now + wait:

@@ -116,7 +116,8 @@ class ClientTaskCourier(TaskCourier):
     def call(self, queue_name: str, task_data: Any, *, timeout: Duration) -> Any:
         """
         Adds a task, waits for its result and returns it. The timeout becomes the task's deadline:
-        a worker does not begin what nobody waits for any more.
+        a worker does not begin what nobody waits for any more. If the store loses its data
+        meanwhile, the task is added again.
 
         Raises `TimeoutError`, the `PerformTaskError` that the task ended with, and what
         `add_task_to_queue` raises.
@@ -267,14 +268,14 @@ class WorkerTaskCourier(TaskCourier):
         """
         self._run(self._worker.renew(queue_name, worker_name))
 
-    def reclaim_tasks_of(self, queue_name: str, worker_id: bytes) -> None:
+    def reclaim_tasks_of(self, queue_name: str, worker_id: bytes) -> int:
         """
         The worker whose courier had this `worker_id` is dead: its tasks go back to the queue at
-        once, as suspects, instead of when its lease runs out. Does not wait long for a store that
-        is away: then the lease does it.
+        once, as suspects, instead of when its lease runs out. Returns how many batches it held.
+        Does not wait long for a store that is away: then the lease does it.
         """
         store = self._store.impatient()
-        self._run(WorkerFlows(store, self.options).bury(queue_name, worker_id))
+        return self._run(WorkerFlows(store, self.options).bury(queue_name, worker_id))
 
     def get_store_concerns(self) -> list[str]:
         """What is wrong with the settings of the store itself, a line each."""

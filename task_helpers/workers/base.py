@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -233,25 +233,41 @@ class BaseWorker:
         return None
 
     def _perform_through_outages(self) -> Ended | None:
-        """One iteration, however long the store is away; what it ended, or None."""
+        """One iteration, whatever becomes of the store; what it ended, or None."""
         while not self._stopping:
             try:
                 return None if self.perform_iteration() or self._stopping else Ended.EMPTY
             except CourierUnavailable as error:
                 logger.warning("Waiting for the store to come back: %s", error)
-                time.sleep(OUTAGE_PAUSE)
+            except CourierError as error:
+                logger.error("%s. A WRONGTYPE is mended by repair_queue() of a courier.", error)
+            self._abandon_batch()
+            time.sleep(OUTAGE_PAUSE)
         return Ended.STOPPED
 
+    def _abandon_batch(self) -> None:
+        """Given back, or left to its lease, which this worker then renews no more."""
+        batch, self._batch = self._batch, []
+        if self._leases:
+            self._leases.batch_ends()
+        with suppress(CourierError):
+            self.task_courier.release_tasks(self.queue_name, batch)
+
     def _return(self, results: list[Task]) -> None:
-        """Results are worth more than a batch performed twice: tried again for one lease."""
+        """
+        Results are worth more than a batch performed twice: they wait as long as the store is
+        away. For a lease when the worker is to stop, or the store refuses them.
+        """
         until = time.monotonic() + self.task_courier.options.lease_ms / 1000
         while True:
             try:
                 return self.return_task_results(results)
-            except CourierUnavailable as error:
-                if time.monotonic() > until:
+            except CourierError as error:
+                hopeful = isinstance(error, CourierUnavailable) and not self._stopping
+                if not hopeful and time.monotonic() > until:
                     raise
                 logger.warning("%d results wait for the store: %s", len(results), error)
+            time.sleep(OUTAGE_PAUSE)
 
     def _acknowledge(self, tasks: list[Task]) -> None:
         failed = [task for task in tasks if isinstance(task[1], Exception)]

@@ -17,6 +17,7 @@ from task_helpers.couriers.options import CourierOptions
 from task_helpers.couriers.store import Look, Taken, Way
 from task_helpers.effects import Listen, Sleep
 from task_helpers.envelopes import Header
+from task_helpers.retries import RetryPolicy
 from tests.support.scripted import Driver, ScriptedStore, Verb
 
 Q, A, B = "q", b"a" * 16, b"b" * 16
@@ -242,3 +243,21 @@ def test_a_lease_that_is_lost_is_not_renewed_again(
     assert renewal.reply({token}).ended
     assert "given to another worker" in caplog.text
     assert Driver(worker.renew(Q, "name")).asked.arguments[2] == []
+
+
+def test_an_error_of_a_batch_that_is_lost_meanwhile_is_refused_like_any_other(
+    worker: WorkerFlows,
+) -> None:
+    # given a worker that returns an error, which may be tried again
+    Driver(worker.take(Q, 1)).reply(took((A, envelope(1))))
+    error = ValueError("late")
+    giving = Driver(worker.give(Q, [(ids.to_uuid(A), error)], RetryPolicy(max_attempts=2)))
+    assert giving.asked.name == "now"
+    # when its lease thread learns that the batch is another worker's
+    renewal = Driver(worker.renew(Q, "name"))
+    [token] = renewal.asked.arguments[2]
+    renewal.reply({token})
+    # then it asks for the end of the task under the lost lease, which the store refuses
+    finish = giving.reply(0).asked
+    assert (finish.name, finish.arguments[:2]) == ("finish", (Q, token))
+    assert giving.reply({A}).ended

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -104,3 +105,76 @@ def test_a_redis_that_lost_its_data_hangs_nobody(tmp_path: Path) -> None:
         server.start()
         with pytest.raises(exceptions.TaskLost):
             waiter.result(10)
+
+
+def test_a_call_is_added_again_to_a_redis_that_lost_its_data(tmp_path: Path) -> None:
+    # given a caller whose task is in a Redis without a disk
+    with RedisServer(tmp_path) as server:
+        courier = RedisClientWorkerTaskCourier(server.client())
+        caller = in_thread(courier.call, Q, 21, timeout=30)
+        wait_until(lambda: courier.get_queue_stats(Q).waiting == 1)
+        # when that one crashes, twice
+        for _ in range(2):
+            server.kill()
+            server.start()
+            # then the task comes back
+            wait_until(lambda: courier.get_queue_stats(Q).waiting == 1)
+        # and is answered
+        worker = Doubler(RedisClientWorkerTaskCourier(server.client()), burst=True)
+        worker.perform()
+        assert caller.result(10) == 42
+        assert courier.get_queue_stats(Q)[:4] == (0, 0, 0, 0)
+
+
+def test_a_call_whose_task_was_deleted_from_a_redis_that_stayed_is_lost_by_name(
+    tmp_path: Path,
+) -> None:
+    with RedisServer(tmp_path) as server:
+        courier = RedisClientWorkerTaskCourier(server.client())
+        caller = in_thread(courier.call, Q, 1, timeout=30)
+        wait_until(lambda: courier.get_queue_stats(Q).waiting == 1)
+        server.client().flushall()
+        with pytest.raises(exceptions.TaskLost):
+            caller.result(10)
+
+
+def test_results_wait_for_a_redis_that_is_away_for_longer_than_the_lease(tmp_path: Path) -> None:
+    # given a worker in the middle of a batch, with a lease that is short
+    with RedisServer(tmp_path, appendonly="yes", appendfsync="always") as server:
+        client = RedisClientTaskCourier(server.client())
+        began, go_on, performed = threading.Event(), threading.Event(), list[Any]()
+
+        class Held(Doubler):
+            def perform_tasks(self, tasks: list[Any]) -> Any:
+                performed.extend(tasks)
+                began.set()
+                go_on.wait(10)
+                return super().perform_tasks(tasks)
+
+        task_ids = client.bulk_add_tasks_to_queue(Q, range(10))
+        courier = RedisClientWorkerTaskCourier(server.client(), lease=0.2, retry_seconds=0.05)
+        worker = Held(courier)
+        run = in_thread(worker.perform)
+        assert began.wait(10)
+        # when Redis is away until the worker has asked it for several leases
+        server.kill()
+        go_on.set()
+        asked = threading.Event()
+        transport, times = courier._perform, list[float]()
+
+        def counting(effect: Any) -> Any:
+            times.append(time.monotonic())
+            if times[-1] - times[0] > 1:
+                asked.set()
+            return transport(effect)
+
+        courier._perform = counting
+        assert asked.wait(10)
+        server.start()
+        # then the results count, and no task was performed twice
+        assert client.bulk_wait_for_task_results(Q, task_ids, timeout=20) == [
+            2 * n for n in range(10)
+        ]
+        assert len(performed) == 10
+        worker.stop()
+        run.result(10)

@@ -15,6 +15,11 @@ import redis
 from tests.support.waiting import wait_until
 
 
+def redis_server() -> str | None:
+    """The program, if one is installed."""
+    return shutil.which("redis-server") or shutil.which("valkey-server")
+
+
 def free_port() -> int:
     """Nobody listens here; below the kernel's range for outgoing connections."""
     while True:
@@ -42,7 +47,7 @@ class RedisServer:
         sentinel: bool = False,
         **settings: str,
     ) -> None:
-        program = shutil.which("redis-server") or shutil.which("valkey-server")
+        program = redis_server()
         if program is None:
             pytest.skip("no redis-server is installed")
         self.port = port or free_port()

@@ -16,12 +16,18 @@ _PASSING = (
     theirs.MasterDownError,
 )
 
+_PASSING_TEXTS = (
+    "BUSY ",  # a script runs for too long
+    "UNBLOCKED ",  # the master became a replica while we waited in BZPOPMIN
+)
+
 
 def passes(error: Exception) -> bool:
     """Whether the same command may succeed a moment later."""
     if isinstance(error, _LASTING):
         return False
-    return isinstance(error, _PASSING) or "READONLY" in str(error) or str(error).startswith("BUSY ")
+    text = str(error)
+    return isinstance(error, _PASSING) or "READONLY" in text or text.startswith(_PASSING_TEXTS)
 
 
 def translated(error: Exception, address: str) -> CourierError:

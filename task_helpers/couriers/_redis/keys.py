@@ -37,6 +37,12 @@ class QueueKeys:
         self.dead, self.dead_tasks, self.dead_outcomes = base + b"x", base + b"xm", base + b"xe"
         self._batch, self._bucket = base + b"b:", base + b"r:"
 
+    def indexes(self) -> dict[bytes, bytes]:
+        """The type of each key that can be rebuilt, or done without."""
+        lists = dict.fromkeys((self.pending, self.few, self.alone), b"list")
+        ordered = (self.ranked, self.delayed, self.leases, self.wake, self.workers)
+        return {**lists, **dict.fromkeys(ordered, b"zset"), self.crashes: b"hash"}
+
     def batch(self, token: bytes) -> bytes:
         return self._batch + token
 

@@ -74,7 +74,7 @@ class UpkeepVerbs(Verbs):
             [("HMGET", keys.dead_tasks, *ids), ("HMGET", keys.dead_outcomes, *ids)]
         )
         found = zip(ids, envelopes, ends, map(int, map(float, times)), strict=True)
-        return [Buried(*letter) for letter in found if letter[1] is not None]
+        return [Buried(i, task, end or b"", at) for i, task, end, at in found if task is not None]
 
     def requeue_dead(self, queue: str, tasks: Sequence[tuple[bytes, bytes]]) -> Flow[int]:
         keys, queued = self._of(queue), 0
@@ -105,6 +105,7 @@ class UpkeepVerbs(Verbs):
     def repair(self, queue: str) -> Flow[int]:
         """Batches that lost their lease are dissolved, then ids that are nowhere are queued."""
         keys = self._of(queue)
+        yield from self._drop_foreign(keys.indexes())
         yield from self._dissolve_batches_without_lease(queue)
         lost = yield from self._unplaced(keys)
         back = 0
@@ -112,10 +113,21 @@ class UpkeepVerbs(Verbs):
             back += yield from self._queue_again(keys, lost[at : at + REPAIR_CHUNK])
         return back
 
+    def _drop_foreign(self, expected: dict[bytes, bytes]) -> Flow[None]:
+        """An index of another type than ours says nothing, and every script fails on it."""
+        if not expected:
+            return
+        kinds = yield from self._ask.commands([("TYPE", key) for key in expected])
+        known = zip(expected.items(), kinds, strict=True)
+        foreign = [key for (key, ours), kind in known if kind not in (ours, b"none")]
+        if foreign:
+            yield from self._ask.commands([("DEL", *foreign)])
+
     def _dissolve_batches_without_lease(self, queue: str) -> Flow[None]:
         keys = self._of(queue)
         found = yield from self._scan("SCAN", None, ("MATCH", keys.batch(b"") + b"*"))
         batches = {key.removeprefix(keys.batch(b"")) for key in found}
+        yield from self._drop_foreign(dict.fromkeys(found, b"list"))
         [held] = yield from self._ask.commands([("ZRANGE", keys.leases, 0, -1)])
         for token in batches.difference(held):
             names = [keys.pending, keys.few, keys.alone, keys.tasks, keys.leases]

@@ -44,7 +44,15 @@ local function finish(way, id, bucket, outcome)
     if envelope then bury(id, envelope, outcome) end
     return true
   end
-  if (call('HGET', bucket, id) or '') ~= outcome then refused[#refused + 1] = id end
+  if (redis.pcall('HGET', bucket, id) or '') ~= outcome then refused[#refused + 1] = id end
+end
+
+local function store(bucket, fields)
+  if type(redis.pcall('HSET', bucket, unpack(fields))) == 'table' then    -- an error: it is no hash of ours
+    call('DEL', bucket)
+    call('HSET', bucket, unpack(fields))
+  end
+  call('PEXPIRE', bucket, ttl)
 end
 
 local at = ids_at
@@ -58,10 +66,7 @@ for g = 1, groups do
       fields[k + 1], fields[k + 2], k = id, outcome, k + 2
     end
   end
-  if k > 0 then
-    call('HSET', bucket, unpack(fields))
-    call('PEXPIRE', bucket, ttl)
-  end
+  if k > 0 then store(bucket, fields) end
 end
 
 if last then

@@ -21,13 +21,17 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local deadline = tonumber(call('ZSCORE', l, token))
 if why == 'expired' and deadline and deadline > now then return { 0 } end
 
-local ids = call('LRANGE', batch, 0, -1)
+local ids = redis.pcall('LRANGE', batch, 0, -1)
+if ids.err then ids = {} end                  -- it is no list of ours, and must not stand here for ever
 local crashed = why == 'dead' or (why == 'expired' and deadline)
 local blame = crashed and (#ids == 1 and 1000 or 1) or 0
 
 local function crashes_of(id)
-  local crashes = tonumber(call('HGET', c, id) or 0)
-  if blame > 0 and crashes < convicted then crashes = call('HINCRBY', c, id, blame) end
+  local crashes = tonumber(call('HGET', c, id) or 0) or 0
+  if blame > 0 and crashes < convicted then
+    crashes = crashes + blame
+    call('HSET', c, id, crashes)
+  end
   return crashes
 end
 

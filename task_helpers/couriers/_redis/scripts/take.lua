@@ -56,7 +56,7 @@ local function promote()                      -- a delayed score is due * 256 + 
   for at = 1, #due, 2 do
     local id, rank = due[at], due[at + 1] % 256
     call('ZREM', d, id)
-    if rank == 100 then
+    if rank == 100 or rank ~= rank then       -- of an infinite score it is not a number
       call('RPUSH', p, id)
     else
       call('ZADD', z, rank * 2 ^ 44 + call('INCR', seq), id)

@@ -1,0 +1,184 @@
+"""Keys that somebody overwrote, tasks that are no tasks: workers go on, and repair mends it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from task_helpers import exceptions, outcomes
+from task_helpers.couriers._redis.keys import QueueKeys
+from task_helpers.serializers import MsgpackSerializer
+from task_helpers.tasks import TaskStatus
+from task_helpers.workers import base
+from task_helpers.workers.base import BaseWorker
+from tests.support.waiting import in_thread, wait_until
+
+Q = "q"
+
+
+class Doubler(BaseWorker):
+    queue_name = Q
+    max_tasks_per_iteration = 10
+
+    def perform_single_task(self, task: Any) -> Any:
+        return task[1] * 2
+
+
+@pytest.fixture
+def keys(prefix: str) -> QueueKeys:
+    return QueueKeys(prefix, Q)
+
+
+@pytest.fixture
+def worker(other: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[BaseWorker]:
+    """One that runs, and must run to the end of the test."""
+    monkeypatch.setattr(base, "OUTAGE_PAUSE", 0.01)
+    worker = Doubler(other)
+    run = in_thread(worker.perform)
+    wait_until(lambda: other.get_queue_stats(Q).workers)
+    yield worker
+    worker.stop()
+    run.result(10)
+
+
+def token_of(connection: redis.Redis, keys: QueueKeys) -> bytes:
+    [token] = connection.zrange(keys.leases, 0, -1)
+    return bytes(token)
+
+
+@pytest.mark.parametrize("index", ["pending", "ranked", "few", "delayed", "leases"])
+def test_a_worker_outlives_an_index_of_a_wrong_type_and_goes_on_when_it_is_mended(
+    courier: Any,
+    worker: Any,
+    redis_connection: redis.Redis,
+    keys: QueueKeys,
+    index: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # given a worker that meets a key of the wrong type
+    with redis_connection.pipeline() as both:
+        both.delete(getattr(keys, index))
+        both.set(getattr(keys, index), "not ours").execute()
+    wait_until(lambda: "WRONGTYPE" in caplog.text)
+    # when the queue is repaired
+    courier.repair_queue(Q)
+    # then the worker works
+    assert courier.call(Q, 21, timeout=10) == 42
+    assert "mended by repair_queue()" in caplog.text
+
+
+def test_repair_brings_back_the_tasks_of_an_index_of_a_wrong_type(
+    courier: Any, other: Any, redis_connection: redis.Redis, keys: QueueKeys
+) -> None:
+    task_ids = courier.bulk_add_tasks_to_queue(Q, range(3))
+    other.get_tasks(Q, 1)
+    redis_connection.set(keys.pending, "not ours")
+    redis_connection.set(keys.batch(token_of(redis_connection, keys)), "not ours")
+    assert courier.repair_queue(Q) == 3
+    assert {task_id for task_id, _ in courier.get_tasks(Q)} == set(task_ids)
+
+
+def test_a_result_finds_its_place_though_a_wrong_key_stands_there(
+    courier: Any, other: Any, redis_connection: redis.Redis, keys: QueueKeys
+) -> None:
+    task_id = courier.add_task_to_queue(Q, 1)
+    other.get_task(Q)
+    redis_connection.set(keys.bucket(task_id.bytes), "not ours")
+    other.return_task_result(Q, task_id, "result")
+    assert courier.wait_for_task_result(Q, task_id, timeout=5) == "result"
+
+
+def test_a_late_result_is_refused_though_a_wrong_key_stands_there(
+    courier: Any, other: Any, redis_connection: redis.Redis, keys: QueueKeys, caplog: Any
+) -> None:
+    task_id = courier.add_task_to_queue(Q, 1)
+    other.return_task_result(Q, *other.get_task(Q))
+    redis_connection.delete(keys.bucket(task_id.bytes))
+    redis_connection.set(keys.bucket(task_id.bytes), "not ours")
+    other.return_task_result(Q, task_id, "late")
+    assert "too late" in caplog.text
+    with pytest.raises(exceptions.CourierError, match="WRONGTYPE"):
+        courier.wait_for_task_result(Q, task_id, timeout=5)
+
+
+def test_an_overdue_batch_of_a_wrong_type_holds_nobody_up(
+    courier: Any, other: Any, redis_connection: redis.Redis, keys: QueueKeys
+) -> None:
+    # given the batch of a dead worker, whose key was overwritten
+    lost = courier.add_task_to_queue(Q, 1)
+    other.get_task(Q)
+    token = token_of(redis_connection, keys)
+    redis_connection.set(keys.batch(token), "not ours")
+    redis_connection.zadd(keys.leases, {token: 1})
+    # when others work, they get their tasks
+    task_id = courier.add_task_to_queue(Q, 2)
+    assert courier.get_task(Q) == (task_id, 2)
+    assert redis_connection.zscore(keys.leases, token) is None
+    # and repair brings the rest
+    assert courier.repair_queue(Q) == 1
+    assert courier.get_task(Q) == (lost, 1)
+
+
+def test_a_delayed_task_of_infinite_score_is_served(
+    courier: Any, redis_connection: redis.Redis, keys: QueueKeys
+) -> None:
+    task_id = courier.add_task_to_queue(Q, 1, delay=60)
+    redis_connection.zadd(keys.delayed, {task_id.bytes: float("-inf")})
+    assert courier.get_task(Q) == (task_id, 1)
+
+
+def test_a_task_under_something_that_is_no_id_is_dropped_and_said(
+    courier: Any, redis_connection: redis.Redis, keys: QueueKeys, caplog: Any
+) -> None:
+    # given two fields that no client wrote, in line with a task
+    for foreign in (b"", b"short", b"x" * 17):
+        redis_connection.hset(keys.tasks, foreign, b"whatever")
+        redis_connection.rpush(keys.pending, foreign)
+    task_id = courier.add_task_to_queue(Q, 1)
+    # then a take gives the task, and drops the others
+    assert courier.get_tasks(Q) == [(task_id, 1)]
+    assert caplog.text.count("dropped") == 3
+    courier.return_task_result(Q, task_id, 1)
+    assert redis_connection.exists(keys.tasks, keys.leases, keys.dead) == 0
+
+
+def test_a_batch_that_its_caller_never_saw_is_not_renewed(
+    courier: Any, other: Any, redis_connection: redis.Redis, keys: QueueKeys
+) -> None:
+    # given a take that fails after Redis gave the batch away
+    courier.add_task_to_queue(Q, 1)
+    redis_connection.hset(keys.tasks, b"1" * 16, b"no envelope")
+    redis_connection.rpush(keys.pending, b"1" * 16)
+    redis_connection.set(keys.dead, "not ours")
+    with pytest.raises(exceptions.CourierError, match="WRONGTYPE"):
+        other.get_tasks(Q)
+    # when leases are renewed
+    token = token_of(redis_connection, keys)
+    redis_connection.zadd(keys.leases, {token: 1})
+    other.renew_leases(Q, "worker")
+    # then this one is not: others get the tasks when it has run out
+    assert redis_connection.zscore(keys.leases, token) == 1
+
+
+@pytest.mark.parametrize("stored", [b"", b"\0", b"\0\xff", b"\1\1\xc1", b"\xff\1\x80"], ids=repr)
+def test_a_damaged_result_is_a_named_error(
+    courier: Any, redis_connection: redis.Redis, keys: QueueKeys, stored: bytes
+) -> None:
+    task_id = courier.add_task_to_queue(Q, 1)
+    redis_connection.hdel(keys.tasks, task_id.bytes)
+    redis_connection.hset(keys.bucket(task_id.bytes), task_id.bytes, stored)
+    assert courier.get_task_status(Q, task_id) in (TaskStatus.FAILED, TaskStatus.SUCCEEDED)
+    with pytest.raises(exceptions.TaskHelpersError):
+        courier.wait_for_task_result(Q, task_id, timeout=5)
+
+
+@pytest.mark.parametrize("attempts", ["many", [], float("inf"), None], ids=repr)
+def test_an_error_with_damaged_attempts_is_a_named_error(attempts: Any) -> None:
+    codec = MsgpackSerializer()
+    stored = bytes((1, codec.codec)) + codec.dumps({"message": "no", "attempts": attempts})
+    with pytest.raises(exceptions.DeserializationError, match="damaged"):
+        outcomes.decode(stored, uuid.uuid4(), lambda _: codec)

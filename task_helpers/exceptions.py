@@ -98,7 +98,7 @@ class PerformTaskError(TaskHelpersError):
         attempts: int = 1,
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = str(message)  # anything may be raised with it
         self.task_id = task_id
         self.exception_type = exception_type
         self.remote_traceback = remote_traceback

@@ -49,14 +49,16 @@ def encode_success(result: Any, serializer: Serializer) -> bytes:
 
 
 def encode_failure(error: BaseException, attempts: int = 1) -> bytes:
-    """Any exception: a named end stays what it is, all others become `PerformTaskError`."""
+    """
+    Any exception: a named end stays what it is, all others become `PerformTaskError`. Never fails,
+    whatever texts the error has: a task that failed must be able to end.
+    """
     kind = _NUMBERS.get(type(error), 1)
-    described = _describe(error)
-    fields = {key: text[:MAX_TEXT] for key, text in described.items()}
+    fields = {key: _storable(text) for key, text in _describe(error).items()}
     return bytes((kind, _ERRORS.codec)) + _ERRORS.dumps({**fields, "attempts": attempts})
 
 
-def _describe(error: BaseException) -> dict[str, str]:
+def _describe(error: BaseException) -> dict[str, object]:
     if isinstance(error, PerformTaskError):
         return {
             "type": error.exception_type,
@@ -65,17 +67,25 @@ def _describe(error: BaseException) -> dict[str, str]:
         }
     return {
         "type": type(error).__qualname__,
-        "message": _text_of(error),
-        "traceback": "".join(traceback.format_exception(error)),
+        "message": error,
+        "traceback": _traceback_of(error),
     }
 
 
-def _text_of(error: BaseException) -> str:
-    """An exception whose own __str__ fails must still be reported."""
+def _traceback_of(error: BaseException) -> str:
     try:
-        return str(error)
+        return "".join(traceback.format_exception(error))
     except Exception as problem:
-        return f"(its text cannot be read: {type(problem).__name__})"
+        return f"(its traceback cannot be read: {type(problem).__name__})"
+
+
+def _storable(text: object) -> str:
+    """Its text as UTF-8 can hold it: a file name may have stood in the message."""
+    try:
+        whole = str(text)
+    except Exception as problem:
+        whole = f"(its text cannot be read: {type(problem).__name__})"
+    return whole[:MAX_TEXT].encode("utf-8", "backslashreplace").decode()
 
 
 def status_of(outcome: bytes) -> TaskStatus:

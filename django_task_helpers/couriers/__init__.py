@@ -44,11 +44,7 @@ class Couriers:
         with self._lock:
             former, self._built = self._built, {}
         for built in former.values():
-            getattr(built, "close", _nothing)()
-
-
-def _nothing() -> None:
-    """For couriers without connections."""
+            built.close()
 
 
 couriers = Couriers()

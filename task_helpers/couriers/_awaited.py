@@ -119,7 +119,8 @@ class Awaited:
     def _lost(self, task_id: bytes) -> bytes:
         error = TaskLost(
             f"queue {self._queue} knows neither the task nor a result: it was never added here, "
-            "its result was read before or has expired, or the store lost its data"
+            "its result was read before, has expired or is not stored by its worker, or the store "
+            "lost its data"
         )
         return self._wire.failure(self._queue, task_id, error, 0)
 

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 from uuid import UUID
 
 from task_helpers import ids
 from task_helpers.couriers._awaited import Awaited
 from task_helpers.couriers._wire import Wire
-from task_helpers.couriers.options import CourierOptions
+from task_helpers.couriers.options import AddOptions, CourierOptions
 from task_helpers.couriers.queues import valid_queue_name
-from task_helpers.couriers.store import Store
+from task_helpers.couriers.store import IMPATIENT_SECONDS, Store
 from task_helpers.durations import Duration, milliseconds, seconds, timestamp_ms
 from task_helpers.effects import Flow
 from task_helpers.envelopes import NO_DEADLINE
 from task_helpers.exceptions import (
     CourierUnavailable,
+    DeserializationError,
     TaskCancelled,
     TaskHelpersError,
     TaskResultDoesNotExist,
 )
 from task_helpers.tasks import TaskStatus
 
-
-class AddOptions(TypedDict, total=False):
-    """What every way to add tasks takes, see `add_task_to_queue`."""
-
-    priority: int
-    delay: Duration | None
-    run_at: datetime | None
-    expires: Duration | None
+ANSWER_SECONDS = 1.0
+"""How much longer than its timeout a wait may take when the store does not answer."""
 
 
 class ClientFlows:
@@ -50,7 +44,7 @@ class ClientFlows:
     ) -> Flow[list[UUID]]:
         queue = valid_queue_name(queue_name)
         _refuse_unknown(options)
-        tasks = yield from self._sealed(queue, tasks_data, options)
+        tasks = yield from self._sealed(self._store, queue, tasks_data, options)
         yield from self._store.add(queue, tasks, **_placement(options))
         return [ids.to_uuid(task_id) for task_id, _ in tasks]
 
@@ -59,21 +53,21 @@ class ClientFlows:
         Listens before it adds, so that not even an immediate answer is missed. A store that lost
         the task is given it again.
         """
-        queue = valid_queue_name(queue_name)
-        until = time.monotonic() + seconds(timeout, "timeout")
-        tasks = yield from self._sealed(queue, [task_data], {"expires": timeout})
-        [task_id] = [task_id for task_id, _ in tasks]
-        with Awaited(self._store, self._wire, queue, [task_id], tasks) as awaited:
+        queue, until = valid_queue_name(queue_name), _until(timeout)
+        store = self._bounded(until)
+        tasks = yield from self._sealed(store, queue, [task_data], {"expires": timeout})
+        wanted = [task_id for task_id, _ in tasks]
+        with Awaited(store, self._wire, queue, wanted, tasks) as awaited:
             yield from awaited.add()
             found = yield from awaited.collect(until)
-        yield from self._forget(queue, [task_id])
-        return self._wire.result(queue, task_id, found[task_id])
+        [result] = yield from self._delivered(queue, wanted, found)
+        return result
 
     def _sealed(
-        self, queue: str, tasks_data: Iterable[Any], options: AddOptions
+        self, store: Store, queue: str, tasks_data: Iterable[Any], options: AddOptions
     ) -> Flow[list[tuple[bytes, bytes]]]:
         """(id, envelope) of each task; nothing is added when one of them cannot be encoded."""
-        deadline = yield from self._deadline(options.get("expires"))
+        deadline = yield from self._deadline(store, options.get("expires"))
         priority = _valid_priority(options.get("priority", 0))
         header = self._wire.header(priority, deadline, self._store.channel)
         payloads = list(map(self._wire.payload, tasks_data))
@@ -81,10 +75,10 @@ class ClientFlows:
         fresh = zip(ids.new_ids(len(payloads)), payloads, strict=True)
         return [(task_id, header + signed(queue, task_id, payload)) for task_id, payload in fresh]
 
-    def _deadline(self, expires: Duration | None) -> Flow[int]:
+    def _deadline(self, store: Store, expires: Duration | None) -> Flow[int]:
         if expires is None:
             return NO_DEADLINE
-        now = yield from self._store.now()
+        now = yield from store.now()
         return now + max(1, milliseconds(expires, "expires"))
 
     # --- Reading and waiting
@@ -97,9 +91,9 @@ class ClientFlows:
                 f"task {task_id} has no result in queue {queue}: it has not ended yet, or its "
                 "result was read before or has expired"
             )
-        if delete_data:
-            yield from self._forget(queue, [awaited])
-        return self._wire.result(queue, awaited, outcome)
+        found = {awaited: outcome}
+        [result] = yield from self._delivered(queue, [awaited], found, delete_data)
+        return result
 
     def wait(
         self,
@@ -107,21 +101,47 @@ class ClientFlows:
         task_ids: Iterable[UUID | str],
         delete_data: bool,
         timeout: Duration | None,
+        return_exceptions: bool,
     ) -> Flow[list[Any]]:
-        """Per id its result, or the error it ended with as a value, in the order of the ids."""
         queue, wanted = valid_queue_name(queue_name), [ids.to_bytes(i) for i in task_ids]
-        until = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
-        with Awaited(self._store, self._wire, queue, wanted) as awaited:
+        until = None if timeout is None else _until(timeout)
+        with Awaited(self._bounded(until), self._wire, queue, wanted) as awaited:
             yield from awaited.read()
             found = yield from awaited.collect(until)
-        if delete_data:
-            yield from self._forget(queue, wanted)
-        return [self._result_or_error(queue, task_id, found[task_id]) for task_id in wanted]
+        return (yield from self._delivered(queue, wanted, found, delete_data, return_exceptions))
 
-    def _forget(self, queue: str, awaited: Sequence[bytes]) -> Flow[None]:
-        """The results are read: when the store cannot be told, they expire by themselves."""
+    def _bounded(self, until: float | None) -> Store:
+        """For whoever does not wait longer: a store that is silent for that long is away."""
+        return self._store if until is None else self._store.bounded(until + ANSWER_SECONDS)
+
+    def _delivered(
+        self,
+        queue: str,
+        wanted: Sequence[bytes],
+        found: Mapping[bytes, bytes],
+        delete_data: bool = True,
+        return_exceptions: bool = False,
+    ) -> Flow[list[Any]]:
+        """
+        The results in order, errors as values or raised. What is handed over is deleted, and only
+        that: not what cannot be decoded here, and not the results beside an error that is raised.
+        """
+        results = [self._result_or_error(queue, task_id, found[task_id]) for task_id in wanted]
+        pairs = list(zip(wanted, results, strict=True))
+        raised = [pair for pair in pairs if isinstance(pair[1], TaskHelpersError)][:1]
+        handed_over = raised if raised and not return_exceptions else pairs
+        if delete_data:
+            read = [i for i, result in handed_over if not isinstance(result, DeserializationError)]
+            yield from self._forget(queue, read)
+        if raised and not return_exceptions:
+            raise raised[0][1]
+        return results
+
+    def _forget(self, queue: str, task_ids: Sequence[bytes]) -> Flow[None]:
+        """The results are read: when the store cannot be told soon, they expire by themselves."""
         with suppress(CourierUnavailable):
-            yield from self._store.forget(queue, awaited)
+            store = self._store.bounded(time.monotonic() + IMPATIENT_SECONDS)
+            yield from store.forget(queue, task_ids)
 
     def _result_or_error(self, queue: str, task_id: bytes, outcome: bytes) -> Any:
         try:
@@ -150,6 +170,10 @@ def _refuse_unknown(options: AddOptions) -> None:
     for name in options.keys() - AddOptions.__annotations__.keys():
         known = ", ".join(AddOptions.__annotations__)
         raise TypeError(f"{name!r} is no option of a task: use {known}")
+
+
+def _until(timeout: Duration) -> float:
+    return time.monotonic() + seconds(timeout, "timeout")
 
 
 def _placement(options: AddOptions) -> dict[str, int]:

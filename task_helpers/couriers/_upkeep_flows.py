@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,7 @@ from task_helpers import ids
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers.options import CourierOptions
 from task_helpers.couriers.queues import valid_queue_name
-from task_helpers.couriers.store import Buried, QueueStats, Store
+from task_helpers.couriers.store import IMPATIENT_SECONDS, Buried, QueueStats, Store
 from task_helpers.effects import Flow
 from task_helpers.envelopes import open_envelope, with_attempts
 from task_helpers.exceptions import DeserializationError, TaskHelpersError
@@ -27,7 +28,9 @@ class UpkeepFlows:
         self._wire = Wire(options)
 
     def stats(self, queue_name: str, patient: bool) -> Flow[QueueStats]:
-        store = self._store if patient else self._store.impatient()
+        store = self._store
+        if not patient:
+            store = store.bounded(time.monotonic() + IMPATIENT_SECONDS)
         return store.stats(valid_queue_name(queue_name))
 
     def dead_letters(self, queue_name: str, max_count: int) -> Flow[list[DeadLetter]]:

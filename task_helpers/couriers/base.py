@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, TypeVar, Unpack
 from uuid import UUID
 
-from task_helpers.couriers._client_flows import AddOptions, ClientFlows
+from task_helpers.couriers._client_flows import ClientFlows
 from task_helpers.couriers._upkeep_flows import UpkeepFlows
 from task_helpers.couriers._worker_flows import WorkerFlows
-from task_helpers.couriers.options import CourierOptions
+from task_helpers.couriers.options import AddOptions, CourierOptions
 from task_helpers.couriers.store import QueueStats, Store
 from task_helpers.durations import Duration
 from task_helpers.effects import Flow, Perform, run
@@ -41,10 +41,13 @@ class TaskCourier:
         self._perform = perform
         self._upkeep = UpkeepFlows(store, options)
 
+    def close(self) -> None:
+        """Closes the connections of this courier; using it again opens new ones."""
+
     def _run(self, flow: Flow[T]) -> T:
         return run(flow, self._perform)
 
-    def get_queue_stats(self, queue_name: str, patient: bool = True) -> QueueStats:
+    def get_queue_stats(self, queue_name: str, *, patient: bool = True) -> QueueStats:
         """
         How many tasks wait, are delayed, run or are dead, and which workers report.
 
@@ -164,12 +167,12 @@ class ClientTaskCourier(TaskCourier):
         Waits for all of the results and returns them in the order of the ids.
 
         - return_exceptions - True puts the `PerformTaskError` of a failed task in the place of its
-          result; False raises the first one, when all tasks have ended.
+          result; False raises the first one, when all tasks have ended. The other results can
+          then be read again, whatever delete_data says.
         """
-        results = self._run(self._client.wait(queue_name, task_ids, delete_data, timeout))
-        if not return_exceptions:
-            _raise_first(results)
-        return results
+        return self._run(
+            self._client.wait(queue_name, task_ids, delete_data, timeout, return_exceptions)
+        )
 
     def check_for_done(self, queue_name: str, task_id: UUID | str) -> bool:
         """Whether the task has a result that can be read now."""
@@ -238,9 +241,9 @@ class WorkerTaskCourier(TaskCourier):
         """
         return self._run(self._worker.wait(queue_name, max_count, timeout, linger))
 
-    def return_task_result(self, queue_name: str, task_id: UUID, task_result: Any) -> None:
+    def return_task_result(self, queue_name: str, task_id: UUID | str, task_result: Any) -> None:
         """Stores the result and acknowledges the task, see `bulk_return_task_results`."""
-        self.bulk_return_task_results(queue_name, [(task_id, task_result)])
+        self._run(self._worker.give(queue_name, [(task_id, task_result)]))
 
     def bulk_return_task_results(
         self, queue_name: str, tasks: Iterable[Task], retry: RetryPolicy | None = None
@@ -250,7 +253,8 @@ class WorkerTaskCourier(TaskCourier):
 
         An `Exception` as result fails its task, and so does a result that cannot be encoded or is
         larger than `max_result`: whoever waits gets `PerformTaskError`. If a task has an end
-        already, that one stays.
+        already, that one stays. Of a task that this courier does not hold a result counts, an
+        `Exception` does not.
 
         - retry - which failed tasks are performed again instead, and when. One that is not, of a
           policy with more than one attempt, is kept as a dead letter.
@@ -261,12 +265,15 @@ class WorkerTaskCourier(TaskCourier):
         """Ends tasks whose results nobody wants: nothing is stored."""
         self._run(self._worker.acknowledge(queue_name, task_ids))
 
-    def renew_leases(self, queue_name: str, worker_name: str) -> None:
+    def renew_leases(
+        self, queue_name: str, worker_name: str, task_ids: Iterable[UUID] | None = None
+    ) -> None:
         """
-        Extends the leases of all tasks that this courier holds by `options.lease`, and reports
-        that the worker of this name lives. Call it well before a lease runs out.
+        Extends the leases of the batches of these tasks (None: all that this courier holds) by
+        `options.lease`, and reports that the worker of this name lives. Call it well before a
+        lease runs out.
         """
-        self._run(self._worker.renew(queue_name, worker_name))
+        self._run(self._worker.renew(queue_name, worker_name, task_ids))
 
     def reclaim_tasks_of(self, queue_name: str, worker_id: bytes) -> int:
         """
@@ -274,8 +281,7 @@ class WorkerTaskCourier(TaskCourier):
         once, as suspects, instead of when its lease runs out. Returns how many batches it held.
         Does not wait long for a store that is away: then the lease does it.
         """
-        store = self._store.impatient()
-        return self._run(WorkerFlows(store, self.options).bury(queue_name, worker_id))
+        return self._run(self._worker.bury(queue_name, worker_id))
 
     def get_store_concerns(self) -> list[str]:
         """What is wrong with the settings of the store itself, a line each."""
@@ -284,7 +290,8 @@ class WorkerTaskCourier(TaskCourier):
     def release_tasks(self, queue_name: str, task_ids: Iterable[UUID] | None = None) -> None:
         """
         Gives the batches of these tasks (None: all that this courier holds) back to the queue, for
-        others to take at once.
+        others to take at once. Does not wait long for a store that is away: then their lease runs
+        out.
         """
         self._run(self._worker.release(queue_name, task_ids))
 
@@ -295,9 +302,3 @@ class WorkerTaskCourier(TaskCourier):
 
 class ClientWorkerTaskCourier(ClientTaskCourier, WorkerTaskCourier):
     """Both sides."""
-
-
-def _raise_first(results: list[Any]) -> None:
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result

@@ -36,9 +36,6 @@ class _MemoryTaskCourier(TaskCourier):
         super().__init__(MemoryStore(self.server, options), self.server.perform, options)
         set_attributes(self, attributes)
 
-    def close(self) -> None:
-        """Does nothing; there are no connections."""
-
 
 class MemoryClientTaskCourier(_MemoryTaskCourier, ClientTaskCourier):
     __doc__ = f"{ClientTaskCourier.__doc__}\n{_MemoryTaskCourier.__doc__}"

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
 
 from task_helpers.durations import Duration, seconds
 from task_helpers.serializers import PickleSerializer, Serializer, serializer_named, serializer_of
 
 SHORTEST_KEY = 16
+
+
+class AddOptions(TypedDict, total=False):
+    """What `add_task_to_queue` takes by keyword."""
+
+    priority: int
+    delay: Duration | None
+    run_at: datetime | None
+    expires: Duration | None
 
 
 @dataclass(frozen=True, kw_only=True)

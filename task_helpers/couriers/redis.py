@@ -41,7 +41,6 @@ class _RedisTaskCourier(TaskCourier):
         set_attributes(self, attributes)
 
     def close(self) -> None:
-        """Closes the connections of this courier; using it again opens new ones."""
         self._transport.close()
 
 

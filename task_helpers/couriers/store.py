@@ -15,6 +15,19 @@ from typing import NamedTuple, Protocol
 from task_helpers.effects import Flow, Waiter
 from task_helpers.tasks import TaskStatus
 
+MAX_BATCH = 1_000
+"""Most tasks of one take: a longer batch would hold up everybody else's commands."""
+
+CONVICTING_CRASHES = 3
+"""So often a task must have been alone when its worker died, to become a dead letter."""
+
+WORKER_FORGOTTEN_MS = 60_000
+"""A worker that has not reported for so long is not counted any more."""
+
+
+IMPATIENT_SECONDS = 1.0
+"""For what is good to know, or polite to do, and not worth a wait for a store that is away."""
+
 
 class Way(enum.StrEnum):
     """
@@ -71,6 +84,17 @@ class Taken(NamedTuple):
     overdue: list[bytes]
 
 
+class Reclaimed(NamedTuple):
+    """
+    - back - how many tasks were queued again.
+    - convicted - (id, envelope) of a task convicted of killing workers: the caller now holds its
+      batch under a fresh lease and has to finish it as DEAD.
+    """
+
+    back: int
+    convicted: tuple[bytes, bytes] | None
+
+
 class Look(NamedTuple):
     """What is known of an awaited task: its outcome, or whether it is still unfinished."""
 
@@ -103,10 +127,10 @@ class Store(Protocol):
     def channel(self) -> bytes:
         """Eight bytes that name where this process listens for hints; new after a fork."""
 
-    def impatient(self) -> Store:
+    def bounded(self, until: float) -> Store:
         """
-        The same store for a look at it: a flow raises CourierUnavailable after about a second
-        without an answer, however long the courier's own operations try.
+        The same store for whoever cannot wait: its flows raise CourierUnavailable at that moment
+        (`time.monotonic()`) at the latest, however long the courier's own operations try.
         """
 
     def now(self) -> Flow[int]:
@@ -169,11 +193,10 @@ class Store(Protocol):
 
     def reclaim(
         self, queue: str, token: bytes, lease: int, *, dead: bool = False
-    ) -> Flow[tuple[bytes, bytes] | None]:
+    ) -> Flow[Reclaimed]:
         """
         Dissolves a batch whose lease has run out, or, `dead`, whose worker was seen to die; its
-        tasks become suspects. Returns the (id, envelope) of a task convicted of killing workers:
-        the caller now holds its batch under a fresh lease and has to finish it as DEAD.
+        tasks become suspects.
         """
 
     def leases(self, queue: str) -> Flow[list[bytes]]:

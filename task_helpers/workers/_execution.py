@@ -28,7 +28,7 @@ def perform_batch(
         results = {} if returned is None and not needs_results else _pairs(returned, task_ids)
     except (Exception, SystemExit) as error:
         logger.exception("A batch of %d tasks failed.", len(task_ids))
-        return [(task_id, _as_exception(error)) for task_id in task_ids]
+        return [(task_id, as_exception(error)) for task_id in task_ids]
     missing = None if not needs_results else _not_returned(returned)
     return [(task_id, results.get(task_id, missing)) for task_id in task_ids]
 
@@ -59,7 +59,7 @@ def _not_returned(returned: Any) -> TaskNotReturned:
     return TaskNotReturned("perform_tasks returned no result for this task")
 
 
-def _as_exception(error: BaseException) -> Exception:
+def as_exception(error: BaseException) -> Exception:
     """`SystemExit` crosses as the error of a task like any other."""
     if isinstance(error, Exception):
         return error

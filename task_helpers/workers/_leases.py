@@ -7,14 +7,18 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Sequence
+from uuid import UUID
 
 from task_helpers.couriers.base import WorkerTaskCourier
-from task_helpers.exceptions import TaskHelpersError
+from task_helpers.exceptions import CourierError
 
 logger = logging.getLogger("task_helpers.workers")
 
 RENEWALS_PER_LEASE = 6
-"""Five renewals may fail in a row before a lease is lost."""
+"""Five renewals may be refused in a row before a lease is lost."""
+
+LONGEST_STOP = 1.0
 
 TOO_LONG = 70
 """Exit code of a worker whose batch took longer than it may (EX_SOFTWARE of sysexits.h)."""
@@ -39,6 +43,7 @@ class LeaseKeeper:
         self._queue_name = queue_name
         self._worker_name = worker_name
         self._max_batch_seconds = max_batch_seconds
+        self._batch: Sequence[UUID] = ()
         self._batch_until: float | None = None
         self._interval = courier.options.lease_ms / 1000 / RENEWALS_PER_LEASE
         self._stopping = threading.Event()
@@ -50,14 +55,18 @@ class LeaseKeeper:
         self._thread.start()
 
     def stop(self) -> None:
+        """Does not wait for a renewal that a store which is away holds up."""
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(LONGEST_STOP)
 
-    def batch_begins(self) -> None:
+    def batch_begins(self, task_ids: Sequence[UUID]) -> None:
+        self._batch = task_ids
         if self._max_batch_seconds is not None:
             self._batch_until = time.monotonic() + self._max_batch_seconds
 
     def batch_ends(self) -> None:
+        """What is not performed any more is not renewed any more, however it ended."""
+        self._batch = ()
         self._batch_until = None
 
     def _run(self) -> None:
@@ -73,9 +82,11 @@ class LeaseKeeper:
         if (until := self._batch_until) is not None and until <= time.monotonic():
             self._end_process()
         try:
-            self._courier.renew_leases(self._queue_name, self._worker_name)
-        except TaskHelpersError as error:
+            self._courier.renew_leases(self._queue_name, self._worker_name, self._batch)
+        except CourierError as error:
             logger.warning("The lease on queue %s was not renewed: %s", self._queue_name, error)
+        except Exception:
+            logger.exception("The lease on queue %s was not renewed.", self._queue_name)
         if self._max_batch_seconds is None:
             return self._interval
         return min(self._interval, self._max_batch_seconds / RENEWALS_PER_LEASE)

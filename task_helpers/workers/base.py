@@ -15,11 +15,12 @@ from uuid import UUID
 
 from task_helpers.couriers.base import WorkerTaskCourier
 from task_helpers.couriers.queues import valid_queue_name
+from task_helpers.couriers.store import MAX_BATCH
 from task_helpers.durations import Duration, seconds
 from task_helpers.exceptions import CourierError, CourierUnavailable
 from task_helpers.retries import ErrorTypes, RetryPolicy
 from task_helpers.tasks import Task
-from task_helpers.workers._execution import perform_batch
+from task_helpers.workers._execution import as_exception, perform_batch
 from task_helpers.workers._leases import LeaseKeeper
 from task_helpers.workers._memory import resident_mib
 
@@ -138,7 +139,8 @@ class BaseWorker:
     def perform(self, total_iterations: int | None = None) -> None:
         """
         Works until it has done so many iterations (None: any number), `stop` was called, or
-        `burst` or `max_tasks` end it. One iteration takes, performs and returns one batch.
+        `burst` or `max_tasks` end it. One iteration takes, performs and returns one batch. Does
+        nothing after `stop`.
 
         Raises `CourierUnavailable` when the store cannot be reached at the start; later on it
         waits until the store is back. Whatever ends it, tasks that it holds are given back.
@@ -170,9 +172,10 @@ class BaseWorker:
         """`ValueError` when a class field has a value that no worker can have."""
         valid_queue_name(self.queue_name)
         seconds(self.linger, "linger")
-        if not 1 <= self.max_tasks_per_iteration <= 1000:
-            count = self.max_tasks_per_iteration
-            raise ValueError(f"max_tasks_per_iteration must be from 1 to 1000, not {count}")
+        if not 1 <= (count := self.max_tasks_per_iteration) <= MAX_BATCH:
+            raise ValueError(f"max_tasks_per_iteration must be from 1 to {MAX_BATCH}, not {count}")
+        if self.max_tasks is not None and self.max_tasks < 1:
+            raise ValueError(f"max_tasks must be above 0 or None, not {self.max_tasks}")
         if self.max_batch_seconds is not None:
             seconds(self.max_batch_seconds, "max_batch_seconds")
         self._policy()
@@ -181,7 +184,7 @@ class BaseWorker:
 
     def _work(self, total_iterations: int | None) -> None:
         name = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
-        self.task_courier.renew_leases(self.queue_name, name)  # raises when the store is away
+        self.task_courier.renew_leases(self.queue_name, name, ())  # raises when the store is away
         for concern in self.task_courier.get_store_concerns():
             logger.warning("%s", concern)
         limit = self.max_batch_seconds
@@ -214,7 +217,7 @@ class BaseWorker:
         """The batch at hand. An interrupted worker leaves it marked, to be given back."""
         self._batch = [task_id for task_id, _ in tasks]
         if self._leases:
-            self._leases.batch_begins()
+            self._leases.batch_begins(self._batch)
         yield
         if self._leases:
             self._leases.batch_ends()
@@ -297,4 +300,4 @@ class BaseWorker:
             return self.perform_single_task(task)
         except (Exception, SystemExit) as error:
             logger.exception("Task %s failed.", task[0])
-            return error if isinstance(error, Exception) else RuntimeError(f"sys.exit: {error}")
+            return as_exception(error)

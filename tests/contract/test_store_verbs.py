@@ -73,7 +73,7 @@ def test_a_take_names_the_overdue_batches_and_what_is_due_next(
 def test_a_batch_whose_lease_runs_is_not_reclaimed(ask: Ask) -> None:
     ask("add", added := tasks(2))
     ask("take", TOKEN, 2, LEASE)
-    assert ask("reclaim", TOKEN, LEASE) is None
+    assert ask("reclaim", TOKEN, LEASE) == (0, None)
     assert ask("take", OTHER, 2, LEASE).tasks == []
     assert ask("take", TOKEN, 2, LEASE).tasks == added
 
@@ -85,7 +85,7 @@ def test_reclaiming_and_releasing_what_is_gone_changes_nothing(
     ask("take", TOKEN, 20, LEASE)
     stand.pass_leases(queue)
     for _ in range(2):
-        assert ask("reclaim", TOKEN, LEASE) is None
+        assert ask("reclaim", TOKEN, LEASE) == (0, None)
         ask("release", TOKEN)
     assert ask("take", OTHER, 32, LEASE).tasks == added[:2]  # suspects: few at a time
     assert ask("renew", "worker", [TOKEN, OTHER], LEASE) == {TOKEN}

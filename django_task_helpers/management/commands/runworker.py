@@ -17,6 +17,7 @@ from django_task_helpers.couriers import couriers
 from django_task_helpers.management.commands._running import WorkerRun
 from django_task_helpers.management.commands._supervising import Supervision
 from django_task_helpers.workers import UnknownQueue, build_worker, known_queues
+from task_helpers.couriers.store import MAX_BATCH
 from task_helpers.durations import seconds
 from task_helpers.exceptions import CourierError
 from task_helpers.supervision.signals import StopSignals
@@ -31,8 +32,6 @@ EXCLUSIVE = (
     ("reload", "processes"),
     ("iterations", "max_iterations"),
 )
-
-MAX_BATCH = 1000
 
 DRAIN = 25.0
 DRAIN_HELP = f"how long batches may take to end after SIGTERM (default {DRAIN:g})"

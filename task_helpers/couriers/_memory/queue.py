@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from task_helpers.couriers.store import Again, Buried, End, Way
+from task_helpers.couriers.store import CONVICTING_CRASHES, Again, Buried, End, Way
 
 RANK_OF_NONE = 100
 """The rank of priority 0; tasks of a lower rank are taken first."""
@@ -16,7 +16,7 @@ RANK_OF_NONE = 100
 ALONE = 1_000
 """What a crash alone counts, one in company counts 1."""
 
-CONVICTED = 3 * ALONE
+CONVICTED = CONVICTING_CRASHES * ALONE
 
 
 @dataclass(slots=True)
@@ -133,23 +133,23 @@ class MemoryQueue:
         self._crashes.pop(task.task_id, None)
         return True
 
-    def reclaim(self, token: bytes, lease: int, now: int, dead: bool) -> bytes | None:
+    def reclaim(self, token: bytes, lease: int, now: int, dead: bool) -> tuple[int, bytes | None]:
         """
-        Dissolves a batch that is overdue or whose worker is dead. Returns a convicted task, whose
-        batch is kept instead.
+        Dissolves a batch that is overdue or whose worker is dead. Returns how many tasks are
+        queued again, or a convicted one, whose batch is kept instead.
         """
         batch = self.batches.get(token)
         if batch is None or (batch.deadline > now and not dead):
-            return None
+            return 0, None
         blame = ALONE if len(batch.ids) == 1 else 1
         for task_id in (unfinished := [i for i in batch.ids if i in self.tasks]):
             self._crashes[task_id] = self._crashes.get(task_id, 0) + blame
             if blame == ALONE and self._crashes[task_id] >= CONVICTED:
                 batch.deadline = now + lease
-                return task_id
+                return 0, task_id
         del self.batches[token]
         self._requeue(unfinished)
-        return None
+        return len(unfinished), None
 
     def report(self, worker: str, now: int, forgotten_after: int) -> None:
         self.workers[worker] = now

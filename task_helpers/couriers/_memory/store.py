@@ -10,15 +10,22 @@ from task_helpers import outcomes
 from task_helpers.couriers._memory.queue import RANK_OF_NONE, MemoryQueue
 from task_helpers.couriers._memory.server import HintWaiter, MemoryServer, Place, Step
 from task_helpers.couriers.options import CourierOptions
-from task_helpers.couriers.store import Again, Buried, End, Look, QueueStats, Taken
+from task_helpers.couriers.store import (
+    WORKER_FORGOTTEN_MS,
+    Again,
+    Buried,
+    End,
+    Look,
+    QueueStats,
+    Reclaimed,
+    Taken,
+)
 from task_helpers.effects import Flow
 from task_helpers.exceptions import QueueFull
 from task_helpers.ids import made_at_ms
 from task_helpers.tasks import TaskStatus
 
 T = TypeVar("T")
-
-WORKER_FORGOTTEN_MS = 60_000
 
 
 class MemoryStore:
@@ -30,7 +37,7 @@ class MemoryStore:
         self._server = server
         self._options = options
 
-    def impatient(self) -> MemoryStore:
+    def bounded(self, until: float) -> MemoryStore:
         return self
 
     def now(self) -> Flow[int]:
@@ -203,13 +210,13 @@ class MemoryStore:
 
     def reclaim(
         self, queue: str, token: bytes, lease: int, *, dead: bool = False
-    ) -> Flow[tuple[bytes, bytes] | None]:
+    ) -> Flow[Reclaimed]:
         place = self._server.place(queue)
 
-        def act() -> tuple[bytes, bytes] | None:
-            convict = place.queue.reclaim(token, lease, self._server.now(), dead)
+        def act() -> Reclaimed:
+            back, convict = place.queue.reclaim(token, lease, self._server.now(), dead)
             place.wake_workers()
-            return (convict, place.queue.tasks[convict]) if convict else None
+            return Reclaimed(back, (convict, place.queue.tasks[convict]) if convict else None)
 
         return _step(act)
 

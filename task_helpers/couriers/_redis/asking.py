@@ -17,8 +17,23 @@ from task_helpers.effects import Flow, Sleep
 FIRST_PAUSE = 0.01
 LONGEST_PAUSE = 1.0
 
-IMPATIENT_RETRY_SECONDS = 0.1
-"""Enough to replace a connection that broke while it was idle."""
+
+class Health:
+    """When Redis was last found unreachable; shared by all who ask it."""
+
+    def __init__(self) -> None:
+        self._outage_at = -math.inf
+
+    def steady_for(self) -> float:
+        """Seconds since Redis last gave no answer, or since it was started."""
+        return time.monotonic() - self._outage_at
+
+    def note_outage(self) -> None:
+        self._outage_at = time.monotonic()
+
+    def note_start(self, seconds_ago: float) -> None:
+        """A Redis that has just started was away: others could not reach it either."""
+        self._outage_at = max(self._outage_at, time.monotonic() - seconds_ago)
 
 
 class Asking:
@@ -27,33 +42,29 @@ class Asking:
 
     - address - of Redis, for messages.
     - retry_seconds - how long a Redis that does not answer is asked again.
-    - patient - as in `Send`.
+    - until - when an answer is of no use any more, on `time.monotonic()`.
     """
 
-    def __init__(self, address: str, retry_seconds: float, patient: bool = True) -> None:
+    def __init__(
+        self,
+        address: str,
+        retry_seconds: float,
+        until: float = math.inf,
+        health: Health | None = None,
+    ) -> None:
         self._address = address
         self._retry_seconds = retry_seconds
-        self._patient = patient
-        self._outage_at = -math.inf
+        self._until = until
+        self.health = health or Health()
 
-    def steady_for(self) -> float:
-        """Seconds since Redis last gave no answer, or since it was started."""
-        return time.monotonic() - self._outage_at
-
-    def note_start(self, seconds_ago: float) -> None:
-        """A Redis that has just started was away: others could not reach it either."""
-        self._outage_at = max(self._outage_at, time.monotonic() - seconds_ago)
-
-    def impatient(self) -> Asking:
-        """The same, but it gives up on a Redis that does not answer after about a second."""
-        return Asking(self._address, IMPATIENT_RETRY_SECONDS, patient=False)
-
-    def _send(self, commands: Sequence[Command], blocks: float = 0) -> Send:
-        return Send(commands, blocks, self._patient)
+    def bounded(self, until: float) -> Asking:
+        """The same, but it gives up at that moment."""
+        bound = min(until, self._until)
+        return Asking(self._address, self._retry_seconds, bound, self.health)
 
     def commands(self, commands: Sequence[Command], blocks: float = 0) -> Flow[list[Any]]:
         """Their replies, after one round trip; `blocks` as in `Send`."""
-        return self._ask(self._send(commands, blocks))
+        return self._ask(commands, commands, blocks)
 
     def script(
         self,
@@ -74,19 +85,20 @@ class Asking:
         """
         called = script(name)
         first = [called.by_digest(keys, arguments)]
-        repeat = self._send([called.by_digest(repeat_keys or keys, arguments)])
+        repeat = [called.by_digest(repeat_keys or keys, arguments)]
         try:
-            replies = yield from self._ask(
-                self._send([after, *first], blocks) if after else self._send(first), repeat
-            )
+            replies = yield from self._ask([after, *first] if after else first, repeat, blocks)
         except NoScriptError:
-            loading = self._send([called.by_source(repeat_keys or keys, arguments)])
-            replies = yield from self._ask(loading)
+            loading = [called.by_source(repeat_keys or keys, arguments)]
+            replies = yield from self._ask(loading, loading)
         return replies[-1]
 
-    def _ask(self, first: Send, repeat: Send | None = None) -> Flow[list[Any]]:
-        due = time.monotonic() + first.blocks
-        asked, pauses = first, _pauses(due + self._retry_seconds)
+    def _ask(
+        self, first: Sequence[Command], repeat: Sequence[Command], blocks: float = 0
+    ) -> Flow[list[Any]]:
+        due = time.monotonic() + blocks
+        asked = Send(first, blocks, self._until - due)
+        pauses = _pauses(min(due + self._retry_seconds, self._until))
         while True:
             try:
                 return _without_errors((yield asked))
@@ -96,12 +108,12 @@ class Asking:
                 pause = next(pauses, None) if self._is_outage(error) else None
                 if pause is None:
                     raise translated(error, self._address) from None
-            asked = repeat or first
             yield Sleep(pause)
+            asked = Send(repeat, 0, self._until - time.monotonic())
 
     def _is_outage(self, error: Exception) -> bool:
         if passes(error):
-            self._outage_at = time.monotonic()
+            self.health.note_outage()
             return True
         return False
 
@@ -116,6 +128,6 @@ def _without_errors(replies: list[Any]) -> list[Any]:
 def _pauses(until: float) -> Iterator[float]:
     """Exponential, with jitter, so that many clients do not come back at the same moment."""
     pause = FIRST_PAUSE
-    while time.monotonic() < until:
-        yield pause * random.uniform(0.5, 1)
+    while (left := until - time.monotonic()) > 0:
+        yield min(pause * random.uniform(0.5, 1), left)
         pause = min(2 * pause, LONGEST_PAUSE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -13,26 +12,24 @@ from task_helpers.couriers._redis.verbs import Verbs
 from task_helpers.couriers.store import Look
 from task_helpers.effects import Flow
 from task_helpers.envelopes import NO_CHANNEL, open_envelope
-from task_helpers.exceptions import DeserializationError
+from task_helpers.exceptions import CourierError, DeserializationError
 
 ANY_LENGTH = -1
-CLOCK_CACHE_SECONDS = 60
+
+CANCEL_TRIES = 100
+"""A worker that takes a batch between reading the leases and looking into them costs one."""
 
 
 class ClientVerbs(Verbs):
     """See `Store`."""
 
-    _clock = (0.0, 0)
-
     def now(self) -> Flow[int]:
-        """Redis is asked once a minute: in between, the monotonic clock has not drifted far."""
-        read_at, offset = self._clock
-        if not read_at or time.monotonic() - read_at > CLOCK_CACHE_SECONDS:
-            [(whole, micro)] = yield from self._ask.commands([("TIME",)])
-            read_at = time.monotonic()
-            offset = int(whole) * 1000 + int(micro) // 1000 - int(read_at * 1000)
-            self._clock = (read_at, offset)
-        return int(time.monotonic() * 1000) + offset
+        if (now := self._clock.now()) is not None:
+            return now
+        [(seconds, micro)] = yield from self._ask.commands([("TIME",)])
+        now = int(seconds) * 1000 + int(micro) // 1000
+        self._clock.set(now)
+        return now
 
     def add(
         self,
@@ -86,8 +83,8 @@ class ClientVerbs(Verbs):
             yield from self._ask.commands([("HDEL", key, *b) for key, b in buckets.items()])
 
     def cancel(self, queue: str, task_id: bytes, outcome: bytes) -> Flow[bool]:
-        keys, answer = self._of(queue), b"changed"
-        while answer == b"changed":
+        keys = self._of(queue)
+        for _ in range(CANCEL_TRIES):
             held, envelope = yield from self._ask.commands(
                 [("ZRANGE", keys.leases, 0, -1), ("HGET", keys.tasks, task_id)]
             )
@@ -98,7 +95,12 @@ class ClientVerbs(Verbs):
                 [*names, keys.bucket(task_id), *keys.batches(held)],
                 [task_id, outcome, self._options.result_ttl_ms, channel, *held],
             )
-        return answer == b"cancelled"
+            if answer != b"changed":
+                return bool(answer == b"cancelled")
+        raise CourierError(
+            f"the task was not cancelled: workers took new batches of queue {queue} during each "
+            f"of {CANCEL_TRIES} tries; try again"
+        )
 
     @property
     def channel(self) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,12 +22,12 @@ class Send(Effect):
     server stands as an exception.
 
     - blocks - seconds for which the server may hold back the first reply.
-    - patient - False: a server silent for a second counts as unreachable.
+    - within - seconds, beyond what it blocks, after which a reply is of no use any more.
     """
 
     commands: Sequence[Command]
     blocks: float = 0
-    patient: bool = True
+    within: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ decoding, RESP2, a socket timeout longer than any block.
 
 from __future__ import annotations
 
-import copy
-import os
+import socket
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
@@ -19,12 +18,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from task_helpers.couriers._redis.commands import Command
+from task_helpers.couriers._redis.forks import restart_after_fork
 
 SOCKET_TIMEOUT = 5.0
 """Seconds without a byte after which a connection is taken for dead; above any block."""
 
-IMPATIENT_TIMEOUT = 1.0
-"""The same, and for connecting too, for whoever would rather have no answer than a late one."""
+SHORTEST_TIMEOUT = 0.01
+"""A socket timeout of 0 would mean not to wait at all."""
 
 SHARED_CONNECTIONS = 3
 """Enough for any number of threads: one holds a connection for one round trip."""
@@ -34,6 +34,11 @@ class Connection(Protocol):
     """What is used of a connection of redis-py."""
 
     def connect(self) -> None: ...
+
+    _sock: socket.socket | None
+    socket_timeout: float
+    socket_connect_timeout: float
+
     def pack_commands(self, commands: Iterable[Command]) -> list[bytes]: ...
     def send_packed_command(self, command: list[bytes], check_health: bool) -> None: ...
     def read_response(self) -> Any: ...
@@ -69,18 +74,17 @@ class Connector:
         self._class = pool.connection_class
         self._settings = _own_settings(pool.connection_class, pool.connection_kwargs)
 
-    def connection(self) -> Connection:
-        """A new one. Connected here: only `connect` asks Sentinel for the address."""
-        connection: Connection = self._class(**self._settings)
-        connection.connect()
-        return connection
+    def connection(self, timeout: float = SOCKET_TIMEOUT) -> Connection:
+        """
+        A new one, connected: through Sentinel it must be asked for that by itself.
 
-    def impatient(self) -> Connector:
-        """The same, but its connections are taken for dead after `IMPATIENT_TIMEOUT`."""
-        other = copy.copy(self)
-        timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), IMPATIENT_TIMEOUT)
-        other._settings = self._settings | timeouts
-        return other
+        - timeout - seconds for each step of connecting.
+        """
+        connection: Connection = self._class(**self._settings)
+        _set_timeout(connection, timeout)
+        connection.connect()
+        _set_timeout(connection, SOCKET_TIMEOUT)
+        return connection
 
     def address(self) -> str:
         """For messages: host and port, the path of the socket, or the name that Sentinel knows."""
@@ -99,10 +103,16 @@ def _own_settings(connection_class: type, theirs: dict[str, Any]) -> dict[str, A
         if name not in _THEIR_BEHAVIOUR and not name.startswith(_MAINTENANCE)
     }
     settings |= {"retry": Retry(NoBackoff(), 0), "protocol": 2, "socket_timeout": SOCKET_TIMEOUT}
-    settings["socket_connect_timeout"] = theirs.get("socket_connect_timeout") or SOCKET_TIMEOUT
     if issubclass(connection_class, redis.Connection):
         settings["socket_keepalive"] = True
+        settings.setdefault("socket_keepalive_options", _keepalive())
     return settings
+
+
+def _keepalive() -> dict[int, int]:
+    """Half a minute for a connection that died without a word; by default it is two hours."""
+    wanted = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+    return {getattr(socket, n): value for n, value in wanted.items() if hasattr(socket, n)}
 
 
 class Pool:
@@ -115,33 +125,33 @@ class Pool:
     def __init__(self, connector: Connector, limit: int | None = None) -> None:
         self._connector = connector
         self._limit = limit
-        self._start()
+        self.restart()
+        restart_after_fork(self)
 
-    def _start(self) -> None:
-        self._pid = os.getpid()
+    def restart(self) -> None:
         self._idle: list[Connection] = []
         self._free = threading.Semaphore(self._limit) if self._limit else None
 
-    def exchange(self, commands: Sequence[Command]) -> list[Any]:
+    def exchange(self, commands: Sequence[Command], within: float) -> list[Any]:
         """
         Their replies, errors of the server among them as exceptions. Raises redis'
-        `ConnectionError` or `TimeoutError` when the connection breaks: then nobody knows whether
-        the commands were run.
+        `ConnectionError` or `TimeoutError` when the connection breaks or `within` seconds are
+        over: then nobody knows whether the commands were run.
         """
-        if self._pid != os.getpid():
-            self._start()
-        free = self._free
-        if free:
-            free.acquire()
+        free, within = self._free, max(within, SHORTEST_TIMEOUT)
+        if free and not free.acquire(timeout=min(within, threading.TIMEOUT_MAX)):
+            raise redis.TimeoutError("all connections wait for an answer")
         try:
-            return self._exchange(commands)
+            return self._exchange(commands, within)
         finally:
             if free:
                 free.release()
 
-    def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        connection = self._idle_or_new()
+    def _exchange(self, commands: Sequence[Command], within: float) -> list[Any]:
+        within = min(within, SOCKET_TIMEOUT)
+        connection = self._take(within)
         try:
+            _set_timeout(connection, within)
             connection.send_packed_command(connection.pack_commands(commands), check_health=False)
             replies = [_reply(connection) for _ in commands]
         except BaseException:
@@ -153,15 +163,23 @@ class Pool:
             self._idle.append(connection)
         return replies
 
-    def _idle_or_new(self) -> Connection:
+    def _take(self, within: float) -> Connection:
         try:
             return self._idle.pop()  # asking first whether there is one would be a race
         except IndexError:
-            return self._connector.connection()
+            return self._connector.connection(within)
 
     def close(self) -> None:
         while self._idle:
             self._idle.pop().disconnect()
+
+
+def _set_timeout(connection: Connection, seconds: float) -> None:
+    """Of the socket there is, or of the one that the connection is about to open."""
+    if connection._sock:
+        connection._sock.settimeout(seconds)
+    else:
+        connection.socket_timeout = connection.socket_connect_timeout = seconds
 
 
 def _reply(connection: Connection) -> Any:

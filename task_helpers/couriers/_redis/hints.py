@@ -14,13 +14,13 @@ import os
 import threading
 import time
 from collections.abc import Collection
-from typing import Any
 
 from redis.exceptions import RedisError
 
-from task_helpers.couriers._redis.connections import Connection, Connector
+from task_helpers.couriers._redis.connections import Connector
+from task_helpers.couriers._redis.forks import restart_after_fork
 from task_helpers.couriers._redis.keys import hint_channel
-from task_helpers.ids import ID_BYTES
+from task_helpers.couriers._redis.subscription import Subscription
 
 RECONNECT_PAUSE = 0.2
 
@@ -45,29 +45,30 @@ class Hints:
     def __init__(self, connector: Connector, prefix: str) -> None:
         self._connector = connector
         self._prefix = prefix
-        self._start()
+        self.restart()
+        restart_after_fork(self)
 
-    def _start(self) -> None:
-        self._pid = os.getpid()
+    def restart(self) -> None:
+        """A forked child shares no socket with its parent: it gets a channel of its own."""
         self._channel = os.urandom(8)
+        self._subscription = Subscription(
+            self._connector, hint_channel(self._prefix, self._channel)
+        )
         self._lock = threading.Lock()
         self._waiters: dict[bytes, list[HintWaiter]] = {}
         self._followers: set[HintWaiter] = set()
-        self._led = False
-        self._connection: Connection | None = None
+        self._leader: HintWaiter | None = None
 
     @property
     def channel(self) -> bytes:
-        """A forked child shares no socket with its parent: it gets a channel of its own."""
-        if self._pid != os.getpid():
-            self._start()
+        """Asked for with each add. Hints that nobody waits for must not pile up in Redis."""
+        if not self._waiters and self._subscription.is_idle():
+            self.close()
         return self._channel
 
     # --- Registration
 
     def register(self, ids: Collection[bytes]) -> HintWaiter:
-        if self._pid != os.getpid():
-            self._start()
         waiter = HintWaiter(ids)
         with self._lock:
             for task_id in ids:
@@ -90,8 +91,8 @@ class Hints:
         until = time.monotonic() + seconds
         try:
             while not waiter.pending() and (left := until - time.monotonic()) > 0:
-                if self._takes_lead(waiter):
-                    self._lead(waiter, until)
+                if self._leads(waiter):
+                    self._read(left)
                 else:
                     waiter.signal.wait(left)
                     waiter.signal.clear()
@@ -101,80 +102,47 @@ class Hints:
             news, waiter.news = waiter.news, set()
         return news
 
-    def _takes_lead(self, waiter: HintWaiter) -> bool:
+    def _leads(self, waiter: HintWaiter) -> bool:
+        """Who leads reads; who does not will be woken."""
         with self._lock:
-            if self._led:
+            if self._leader is None:
+                self._leader = waiter
+            if self._leader is waiter:
+                self._followers.discard(waiter)
+            else:
                 self._followers.add(waiter)
-                return False
-            self._led = True
-            self._followers.discard(waiter)
-            return True
-
-    def _lead(self, waiter: HintWaiter, until: float) -> None:
-        try:
-            while not waiter.pending() and (left := until - time.monotonic()) > 0:
-                self._read(left)
-        finally:
-            with self._lock:
-                self._led = False
+            return self._leader is waiter
 
     def _leave(self, waiter: HintWaiter) -> None:
         """Wakes a follower when nobody leads: the one that left may just have been chosen."""
         with self._lock:
             self._followers.discard(waiter)
-            if not self._led and self._followers:
+            if self._leader is waiter:
+                self._leader = None
+            if self._leader is None and self._followers:
                 next(iter(self._followers)).signal.set()
 
-    # --- Reading, by the leader alone
-
     def _read(self, seconds: float) -> None:
+        """Done by the leader alone."""
         try:
-            connection = self._connection or self._connected()
-            if connection.can_read(timeout=seconds):
-                self._deliver(connection.read_response())
+            ids = self._subscription.read(seconds)
         except (RedisError, OSError):
-            self._disconnect()
             time.sleep(min(seconds, RECONNECT_PAUSE))
-        except BaseException:
-            self._disconnect()  # whoever reads next would come in the middle of a message
-            raise
+        else:
+            self._wake(ids)
 
-    def _connected(self) -> Connection:
-        connection = self._connector.connection()
-        self._connection = connection
-        subscribe = ("SUBSCRIBE", hint_channel(self._prefix, self._channel))
-        connection.send_packed_command(connection.pack_commands([subscribe]), check_health=False)
-        return connection
-
-    def _deliver(self, message: Any) -> None:
-        kind, _, content = message
-        if kind == b"subscribe":
-            self._wake_all()
-        elif kind == b"message":
-            self._wake(content[at : at + ID_BYTES] for at in range(0, len(content), ID_BYTES))
-
-    def _wake(self, ids: Any) -> None:
+    def _wake(self, ids: list[bytes] | None) -> None:
+        """None: all should look, hints may have been lost."""
         with self._lock:
-            for task_id in ids:
+            for task_id in list(self._waiters) if ids is None else ids:
                 for waiter in self._waiters.get(task_id, ()):
-                    if waiter.news is not None:
+                    if ids is None:
+                        waiter.news = None
+                    elif waiter.news is not None:
                         waiter.news.add(task_id)
                     waiter.signal.set()
 
-    def _wake_all(self) -> None:
-        """Hints from before the subscription are lost."""
-        with self._lock:
-            for waiters in self._waiters.values():
-                for waiter in waiters:
-                    waiter.news = None
-                    waiter.signal.set()
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection:
-            connection.disconnect()
-
     def close(self) -> None:
         with self._lock:
-            if not self._led:
-                self._disconnect()
+            if self._leader is None:
+                self._subscription.close()

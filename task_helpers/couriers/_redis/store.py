@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from task_helpers.couriers._redis.client_verbs import ClientVerbs
 from task_helpers.couriers._redis.upkeep_verbs import UpkeepVerbs
 from task_helpers.couriers._redis.worker_verbs import WorkerVerbs
@@ -10,5 +12,8 @@ from task_helpers.couriers._redis.worker_verbs import WorkerVerbs
 class RedisStore(ClientVerbs, WorkerVerbs, UpkeepVerbs):
     """See `Store` for what each verb promises."""
 
-    def impatient(self) -> RedisStore:
-        return RedisStore(self._ask.impatient(), self._hints, self._prefix, self._options)
+    def bounded(self, until: float) -> RedisStore:
+        """Shares all that was learnt and is listened to; only its patience is its own."""
+        other = copy.copy(self)
+        other._ask = self._ask.bounded(until)
+        return other

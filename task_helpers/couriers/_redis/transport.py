@@ -17,12 +17,11 @@ class Transport:
     def __init__(self, connector: Connector, hints: Hints) -> None:
         self._shared = Pool(connector, SHARED_CONNECTIONS)
         self._blocking = Pool(connector)
-        self._impatient = Pool(connector.impatient())
         self._hints = hints
 
     def perform(self, effect: Effect) -> Any:
         if isinstance(effect, Send):
-            return self._pool(effect).exchange(effect.commands)
+            return self._pool(effect).exchange(effect.commands, effect.blocks + effect.within)
         if isinstance(effect, Listen):
             return self._hints.wait(effect.waiter, effect.seconds)
         if isinstance(effect, Sleep):
@@ -30,12 +29,9 @@ class Transport:
         raise TypeError(f"{effect!r} is not an effect of the Redis store")
 
     def _pool(self, effect: Send) -> Pool:
-        if not effect.patient:
-            return self._impatient
         return self._blocking if effect.blocks else self._shared
 
     def close(self) -> None:
         self._shared.close()
         self._blocking.close()
-        self._impatient.close()
         self._hints.close()

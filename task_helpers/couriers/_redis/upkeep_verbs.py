@@ -183,7 +183,7 @@ class UpkeepVerbs(Verbs):
         except CourierError:
             return []
         facts = dict(_facts(memory + server))
-        self._ask.note_start(float(facts.get("uptime_in_seconds", "inf")))
+        self._ask.health.note_start(float(facts.get("uptime_in_seconds", "inf")))
         policy = facts.get("maxmemory_policy", "noeviction")
         if policy == "noeviction":
             return []

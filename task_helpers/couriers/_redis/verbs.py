@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable
 
 from task_helpers.couriers._redis.asking import Asking
@@ -9,6 +11,26 @@ from task_helpers.couriers._redis.chunks import grouped
 from task_helpers.couriers._redis.hints import Hints
 from task_helpers.couriers._redis.keys import QueueKeys, hint_channel
 from task_helpers.couriers.options import CourierOptions
+
+CLOCK_CACHE_SECONDS = 60
+
+
+class Clock:
+    """Redis' clock, read once a minute: in between, the monotonic clock has not drifted far."""
+
+    def __init__(self) -> None:
+        self._read_at = -math.inf
+        self._offset = 0
+
+    def now(self) -> int | None:
+        """In ms; None when it is to be set."""
+        if time.monotonic() - self._read_at > CLOCK_CACHE_SECONDS:
+            return None
+        return int(time.monotonic() * 1000) + self._offset
+
+    def set(self, now: int) -> None:
+        self._read_at = time.monotonic()
+        self._offset = now - int(self._read_at * 1000)
 
 
 class Verbs:
@@ -24,6 +46,7 @@ class Verbs:
         self._prefix = prefix
         self._options = options
         self._keys: dict[str, QueueKeys] = {}
+        self._clock = Clock()
 
     def _of(self, queue: str) -> QueueKeys:
         if queue not in self._keys:

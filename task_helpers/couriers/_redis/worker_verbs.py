@@ -9,11 +9,15 @@ from task_helpers.couriers._redis.chunks import chunks, grouped
 from task_helpers.couriers._redis.commands import Argument, Command
 from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers._redis.verbs import Verbs
-from task_helpers.couriers.store import Again, End, Taken
+from task_helpers.couriers.store import (
+    CONVICTING_CRASHES,
+    WORKER_FORGOTTEN_MS,
+    Again,
+    End,
+    Reclaimed,
+    Taken,
+)
 from task_helpers.effects import Flow
-
-CONVICTING_CRASHES = 3
-WORKER_FORGOTTEN_MS = 60_000
 
 
 class WorkerVerbs(Verbs):
@@ -108,10 +112,10 @@ class WorkerVerbs(Verbs):
 
     def reclaim(
         self, queue: str, token: bytes, lease: int, *, dead: bool = False
-    ) -> Flow[tuple[bytes, bytes] | None]:
+    ) -> Flow[Reclaimed]:
         why = "dead" if dead else "expired"
-        _, *convicted = yield from self._reclaim(queue, token, why, lease)
-        return (convicted[0], convicted[1]) if convicted else None
+        back, *convicted = yield from self._reclaim(queue, token, why, lease)
+        return Reclaimed(back, (convicted[0], convicted[1]) if convicted else None)
 
     def _reclaim(self, queue: str, token: bytes, why: str, lease: int) -> Flow[list[Any]]:
         keys = self._of(queue)
@@ -127,7 +131,7 @@ class WorkerVerbs(Verbs):
         return list(tokens)
 
     def steady_for(self) -> float:
-        return self._ask.steady_for()
+        return self._ask.health.steady_for()
 
     def _hint(self, channel: bytes, ends: Iterable[End]) -> tuple[bytes, bytes]:
         return self._hint_channel(channel), b"".join(end.task_id for end in ends)

@@ -1,0 +1,32 @@
+"""What holds sockets or locks starts afresh in a forked child, before any thread of it runs."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from functools import cache
+from typing import Protocol
+
+
+class Restartable(Protocol):
+    def restart(self) -> None:
+        """Forgets sockets, locks and waiters: they are the parent's."""
+
+
+_things: weakref.WeakSet[Restartable] = weakref.WeakSet()
+
+
+def restart_after_fork(thing: Restartable) -> None:
+    _register_hook()
+    _things.add(thing)
+
+
+@cache
+def _register_hook() -> None:
+    """Once, and not at import."""
+    os.register_at_fork(after_in_child=_restart_all)
+
+
+def _restart_all() -> None:
+    for thing in list(_things):
+        thing.restart()

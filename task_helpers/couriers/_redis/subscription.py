@@ -1,0 +1,85 @@
+"""The one connection on which a process listens for hints. Used by one thread at a time."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from task_helpers.couriers._redis.connections import Connection, Connector
+from task_helpers.ids import ID_BYTES
+
+SILENCE = 5.0
+"""Seconds without a message after which Redis is pinged, and again until it counts as gone."""
+
+
+class Subscription:
+    """
+    Connects when it is read, and anew after an error.
+
+    - channel - what it listens on.
+    """
+
+    def __init__(self, connector: Connector, channel: bytes) -> None:
+        self._connector = connector
+        self._channel = channel
+        self._connection: Connection | None = None
+        self._read_at = self._heard_at = self._pinged_at = 0.0
+
+    def read(self, seconds: float) -> list[bytes] | None:
+        """
+        The ids of the next hint, [] when there was none in time, None when it has just begun to
+        listen: whatever was sent before is lost. Raises redis' errors, disconnected.
+        """
+        try:
+            return self._read(min(seconds, SILENCE))
+        except BaseException:
+            self.close()  # whoever reads next would come in the middle of a message
+            raise
+
+    def is_idle(self) -> bool:
+        """Connected, but nobody has read it for a while: what it is sent piles up in Redis."""
+        return self._connection is not None and time.monotonic() - self._read_at > SILENCE
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection:
+            connection.disconnect()
+
+    def _read(self, seconds: float) -> list[bytes] | None:
+        connection = self._connection or self._connect()
+        heard = connection.can_read(timeout=seconds)
+        self._read_at = time.monotonic()
+        if not heard:
+            self._check_silence(connection)
+            return []
+        self._heard_at = self._read_at
+        return _understood(connection.read_response())
+
+    def _connect(self) -> Connection:
+        self._connection = connection = self._connector.connection()
+        self._send(connection, "SUBSCRIBE", self._channel)
+        self._heard_at = time.monotonic()
+        return connection
+
+    def _check_silence(self, connection: Connection) -> None:
+        """A connection can die without a word."""
+        if self._read_at - max(self._heard_at, self._pinged_at) < SILENCE:
+            return
+        if self._pinged_at > self._heard_at:
+            raise RedisTimeoutError("no answer to a ping")
+        self._send(connection, "PING")
+        self._pinged_at = self._read_at
+
+    def _send(self, connection: Connection, *command: str | bytes) -> None:
+        connection.send_packed_command(connection.pack_commands([command]), check_health=False)
+
+
+def _understood(message: Any) -> list[bytes] | None:
+    if message[0] == b"subscribe":
+        return None
+    if message[0] == b"message":
+        ids = message[2]
+        return [ids[at : at + ID_BYTES] for at in range(0, len(ids), ID_BYTES)]
+    return []

@@ -1,0 +1,101 @@
+"""The worker's side of a courier, without I/O: results, errors, and what is performed again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from task_helpers import ids
+from task_helpers.couriers._claims import Claim, Held
+from task_helpers.couriers._worker_side import UNHELD, WorkerSide, report_refused, silent_end
+from task_helpers.couriers.queues import valid_queue_name
+from task_helpers.couriers.store import Again, End, Way
+from task_helpers.effects import Flow
+from task_helpers.envelopes import NO_DEADLINE, with_attempts
+from task_helpers.exceptions import TaskHelpersError
+from task_helpers.retries import RetryPolicy
+
+logger = logging.getLogger("task_helpers.couriers")
+
+
+class ReturningFlows(WorkerSide):
+    """From the worker to whoever waits."""
+
+    def give(
+        self,
+        queue_name: str,
+        results: Iterable[tuple[UUID | str, Any]],
+        policy: RetryPolicy | None = None,
+    ) -> Flow[None]:
+        """Stores results and acknowledges their tasks; an exception as result fails its task."""
+        queue = valid_queue_name(queue_name)
+        retries = policy is not None and policy.max_attempts > 1
+        by_id: dict[bytes, Any] = {}
+        for task_id, result in results:
+            by_id.setdefault(ids.to_bytes(task_id), result)
+        for claim, group in self._claims.group(queue, by_id).items():
+            if claim and policy:
+                group = yield from self._retry(claim, group, by_id, policy)
+            held = claim.tasks if claim else {}
+            ends = [self._end(queue, i, by_id[i], held.get(i, UNHELD), retries) for i in group]
+            if ends:
+                yield from self._finish(queue, claim, ends)
+
+    def acknowledge(self, queue_name: str, task_ids: Iterable[UUID]) -> Flow[None]:
+        """Ends tasks whose results nobody wants."""
+        queue = valid_queue_name(queue_name)
+        for claim, group in self._claims.group(queue, map(ids.to_bytes, task_ids)).items():
+            held = claim.tasks if claim else {}
+            ends = [silent_end(i, held.get(i, UNHELD)) for i in group]
+            yield from self._finish(queue, claim, ends)
+
+    def _retry(
+        self, claim: Claim, group: list[bytes], results: dict[bytes, Any], policy: RetryPolicy
+    ) -> Flow[list[bytes]]:
+        """
+        Puts those off that are performed again, and returns the others: also those of a batch that
+        the lease thread finds lost meanwhile, whose errors the store refuses.
+        """
+        failed = [i for i in group if isinstance(results[i], Exception)]
+        now = (yield from self._store.now()) if failed else 0
+        held = {task_id: claim.tasks.get(task_id, UNHELD) for task_id in failed}
+        again = {i: a for i in failed if (a := _again(i, held[i], results[i], policy, now))}
+        if again:
+            refused = yield from self._store.retry(claim.queue, claim.token, list(again.values()))
+            report_refused(claim.queue, refused)
+            if self._claims.settle(claim, again):
+                yield from self._store.finish(claim.queue, claim.token, [], last=True)
+        return [task_id for task_id in group if task_id not in again]
+
+    def _end(self, queue: str, task_id: bytes, result: Any, held: Held, may_retry: bool) -> End:
+        """A failure that no retry is left for is kept as a dead letter."""
+        header = held.header
+        if not isinstance(result, Exception):
+            try:
+                outcome = self._wire.success(queue, task_id, result)
+                return End(Way.DONE, task_id, outcome, header.channel)
+            except TaskHelpersError as error:
+                logger.error("The result of task %s is not sent: %s", ids.to_uuid(task_id), error)
+                result = error
+        way = Way.DEAD if may_retry else Way.FAILED
+        outcome = self._wire.failure(queue, task_id, result, header.attempt + 1)
+        return End(way, task_id, outcome, header.channel)
+
+
+def _again(
+    task_id: bytes, held: Held, error: Exception, policy: RetryPolicy, now: int
+) -> Again | None:
+    """
+    None when the policy gives up, when the next attempt would come after the deadline, and when
+    the task is not held any more.
+    """
+    header, attempts = held.header, held.header.attempt + 1
+    delay = policy.delay_after(error, attempts)
+    if delay is None or held is UNHELD:
+        return None
+    wait = round(delay * 1000)
+    if header.deadline != NO_DEADLINE and header.deadline <= now + wait:
+        return None
+    return Again(task_id, with_attempts(held.envelope, attempts), wait, header.priority)

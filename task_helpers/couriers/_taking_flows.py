@@ -1,0 +1,199 @@
+"""The worker's side of a courier, without I/O: taking batches, and those of the dead."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import Any
+
+from task_helpers import ids
+from task_helpers.couriers._claims import Claim, Held
+from task_helpers.couriers._worker_side import UNHELD, WorkerSide, held_of, silent_end
+from task_helpers.couriers.queues import valid_queue_name
+from task_helpers.couriers.store import MAX_BATCH, End, Store, Taken
+from task_helpers.durations import Duration, seconds
+from task_helpers.effects import Flow, Sleep
+from task_helpers.exceptions import (
+    CourierError,
+    CourierUnavailable,
+    TaskDoesNotExist,
+    TaskExpired,
+    TaskHelpersError,
+    WorkerLost,
+)
+from task_helpers.tasks import Task
+
+logger = logging.getLogger("task_helpers.couriers")
+
+LONGEST_BLOCK = 1.0
+"""Seconds of one blocking take; in between, overdue batches of lost workers are noticed."""
+
+SHORTEST_BLOCK = 0.001
+
+TAKE_SECONDS = 1.0
+"""How much longer than its timeout a take may need before the store counts as away."""
+
+OUTAGE_GRACE = 10.0
+"""Seconds after an outage in which workers come back and renew, and nobody's batch is reclaimed."""
+
+
+class TakingFlows(WorkerSide):
+    """From the queue to the worker."""
+
+    def get(self, queue_name: str) -> Flow[Task]:
+        tasks = yield from self.take(queue_name, 1)
+        if not tasks:
+            raise TaskDoesNotExist(f"queue {queue_name} has no task to take now")
+        return tasks[0]
+
+    def take(self, queue_name: str, max_count: int) -> Flow[list[Task]]:
+        """
+        Up to max_count tasks, in several batches where one must not hold that many. A batch that
+        is not full ends it: it may be a suspect's, which must not find company here.
+        """
+        queue, tasks = valid_queue_name(queue_name), list[Task]()
+        _require_count(max_count)
+        while left := max_count - len(tasks):
+            try:
+                batch, due_in = yield from self._batch(self._store, queue, left, 0)
+            except CourierError:
+                if tasks:
+                    break
+                raise
+            tasks += batch
+            if len(batch) < min(left, MAX_BATCH) and (tasks or due_in):
+                break
+        return tasks
+
+    def wait(
+        self, queue_name: str, max_count: int, timeout: Duration | None, linger: Duration
+    ) -> Flow[list[Task]]:
+        queue, linger = valid_queue_name(queue_name), seconds(linger, "linger")
+        _require_count(max_count)
+        until = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
+        store = self._store if until is None else self._store.bounded(until + linger + TAKE_SECONDS)
+        block = 0.0
+        while True:
+            if linger:
+                yield from self._gather(store, queue, max_count, linger, block)
+            tasks, due_in = yield from self._batch(store, queue, max_count, 0 if linger else block)
+            if tasks:
+                return tasks
+            left = LONGEST_BLOCK if until is None else until - time.monotonic()
+            if left <= 0 and due_in:
+                raise TimeoutError(f"no task came to queue {queue_name} in time")
+            block = max(SHORTEST_BLOCK, min(left, due_in, LONGEST_BLOCK))
+
+    def _gather(
+        self, store: Store, queue: str, max_count: int, linger: float, block: float
+    ) -> Flow[None]:
+        """Lets a batch fill before it is taken, so that nothing is held meanwhile."""
+        count = yield from store.waiting(queue, block)
+        if 0 < count < max_count:
+            yield Sleep(linger)
+
+    def _batch(
+        self, store: Store, queue: str, max_count: int, block: float
+    ) -> Flow[tuple[list[Task], float]]:
+        """One batch, and in how many seconds there may be more: 0, look again at once."""
+        claim, taken = yield from self._claimed(store, queue, min(max_count, MAX_BATCH), block)
+        tasks = yield from self._opened(claim, taken)
+        overdue = taken.overdue if self._may_reclaim() else []
+        for lost in overdue:
+            yield from self._reclaim_overdue(queue, lost)
+        if overdue or (taken.tasks and not tasks):
+            return tasks, 0
+        if taken.next_due is None:
+            return tasks, LONGEST_BLOCK
+        return tasks, (taken.next_due - taken.now) / 1000
+
+    def _claimed(
+        self, store: Store, queue: str, count: int, block: float
+    ) -> Flow[tuple[Claim, Taken]]:
+        """A take that got no answer may have been made: the next one asks for the same batch."""
+        lease = self._options.lease_ms
+        token = self._unanswered.pop(queue, None) or self.worker_id + os.urandom(8)
+        claim = Claim(queue, token, time.monotonic() + block + lease / 1000)
+        try:
+            taken = yield from store.take(queue, token, count, lease, block)
+        except CourierUnavailable:
+            self._unanswered[queue] = token
+            raise
+        self._claims.drop_overdue(time.monotonic())
+        return claim, taken
+
+    def _reclaim_overdue(self, queue: str, lost: bytes) -> Flow[None]:
+        """What becomes of somebody else's batch must not cost the one that was just taken."""
+        try:
+            back = yield from self._reclaim(self._store, queue, lost, dead=False)
+        except CourierError as error:
+            logger.warning("A batch in queue %s waits to be reclaimed: %s", queue, error)
+        else:
+            if back:
+                logger.warning("The lease of %d tasks in queue %s ran out.", back, queue)
+
+    def _may_reclaim(self) -> bool:
+        return self._store.steady_for() >= min(self._options.lease_ms / 1000, OUTAGE_GRACE)
+
+    def _opened(self, claim: Claim, taken: Taken) -> Flow[list[Task]]:
+        """The tasks to perform; those that cannot or need not be are ended here."""
+        tasks, ends = list[Task](), list[End]()
+        for task_id, envelope in taken.tasks:
+            claim.tasks[task_id] = held = held_of(envelope)
+            if len(task_id) != ids.ID_BYTES:
+                logger.error("Queue %s held a task with the id %r: dropped.", claim.queue, task_id)
+                ends.append(silent_end(task_id, UNHELD))
+                continue
+            try:
+                tasks.append(
+                    (ids.to_uuid(task_id), self._task_data(claim.queue, task_id, held, taken.now))
+                )
+            except TaskHelpersError as error:
+                ends.append(self._refusal(claim.queue, task_id, held, error))
+        if claim.tasks:
+            self._claims.add(claim)
+        if ends:
+            yield from self._end_unperformed(claim, ends)
+        return tasks
+
+    def _end_unperformed(self, claim: Claim, ends: list[End]) -> Flow[None]:
+        """If the store is not told now, they come again when the lease of the batch runs out."""
+        try:
+            yield from self._finish(claim.queue, claim, ends)
+        except CourierError as error:
+            logger.warning("%d tasks in %s could not be ended: %s", len(ends), claim.queue, error)
+
+    def _task_data(self, queue: str, task_id: bytes, held: Held, now: int) -> Any:
+        if held.header.expired(now):
+            raise TaskExpired("the task was not taken before its deadline")
+        return self._wire.task_data(queue, task_id, held.envelope)
+
+    def bury(self, queue_name: str, worker_id: bytes) -> Flow[int]:
+        """The worker is dead: nobody need wait for its leases to run out. How many there were."""
+        queue, store = valid_queue_name(queue_name), self._impatient()
+        leases = yield from store.leases(queue)
+        held = [token for token in leases if token.startswith(worker_id)]
+        for token in held:
+            yield from self._reclaim(store, queue, token, dead=True)
+        return len(held)
+
+    def _reclaim(self, store: Store, queue: str, token: bytes, dead: bool) -> Flow[int]:
+        """
+        Returns how many tasks run again. One that killed its workers is ended, for whoever waits
+        for it.
+        """
+        lease = self._options.lease_ms
+        back, convicted = yield from store.reclaim(queue, token, lease, dead=dead)
+        if convicted is None:
+            return back
+        task_id, envelope = convicted
+        error = WorkerLost("each worker that took this task alone died")
+        end = self._refusal(queue, task_id, held_of(envelope), error)
+        yield from store.finish(queue, token, [end], last=True)
+        return back
+
+
+def _require_count(max_count: int) -> None:
+    if not isinstance(max_count, int) or max_count < 1:
+        raise ValueError(f"max_count must be a whole number above 0, not {max_count!r}")

@@ -1,0 +1,74 @@
+"""What taking, returning and holding tasks have in common."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+
+from task_helpers.couriers._claims import Claim, Claims, Held
+from task_helpers.couriers._wire import Wire
+from task_helpers.couriers.options import CourierOptions
+from task_helpers.couriers.store import IMPATIENT_SECONDS, End, Store, Way
+from task_helpers.effects import Flow
+from task_helpers.envelopes import Header, open_envelope
+from task_helpers.exceptions import DeserializationError, TaskExpired
+from task_helpers.outcomes import NOT_STORED
+
+logger = logging.getLogger("task_helpers.couriers")
+
+FOREIGN = b""
+"""The token of results for tasks that this courier does not hold."""
+
+UNHELD = Held(Header(codec=0), b"")
+
+
+class WorkerSide:
+    """
+    - worker_id - eight bytes with which the tokens of its batches begin, so that whoever sees the
+      worker die can tell which batches it held.
+    """
+
+    def __init__(self, store: Store, options: CourierOptions) -> None:
+        self.worker_id = os.urandom(8)
+        self._store = store
+        self._options = options
+        self._claims = Claims()
+        self._wire = Wire(options)
+        self._unanswered: dict[str, bytes] = {}  # queue -> token of a take that got no answer
+
+    def _finish(self, queue: str, claim: Claim | None, ends: list[End]) -> Flow[None]:
+        """Another thread may be returning the rest of the batch: the later one closes it."""
+        token = claim.token if claim else FOREIGN
+        whole = claim is not None and len(ends) == len(claim.tasks)
+        refused = yield from self._store.finish(queue, token, ends, last=whole)
+        report_refused(queue, refused)
+        if claim and self._claims.settle(claim, [end.task_id for end in ends]) and not whole:
+            yield from self._store.finish(queue, token, [], last=True)
+
+    def _refusal(self, queue: str, task_id: bytes, held: Held, error: Exception) -> End:
+        """The end of a task that no worker performs; all but the expired become dead letters."""
+        header = held.header
+        way = Way.FAILED if isinstance(error, TaskExpired) else Way.DEAD
+        outcome = self._wire.failure(queue, task_id, error, header.attempt)
+        return End(way, task_id, outcome, header.channel)
+
+    def _impatient(self) -> Store:
+        return self._store.bounded(time.monotonic() + IMPATIENT_SECONDS)
+
+
+def held_of(envelope: bytes) -> Held:
+    """What is no envelope still needs an end: its header is empty."""
+    try:
+        return Held(open_envelope(envelope)[0], envelope)
+    except DeserializationError:
+        return Held(UNHELD.header, envelope)
+
+
+def silent_end(task_id: bytes, held: Held) -> End:
+    return End(Way.DONE, task_id, NOT_STORED, held.header.channel)
+
+
+def report_refused(queue: str, refused: set[bytes]) -> None:
+    if refused:
+        logger.warning("%d results in queue %s came too late: not stored.", len(refused), queue)

@@ -163,6 +163,8 @@ class TakingFlows(WorkerSide):
             yield from self._finish(claim.queue, claim, ends)
         except CourierError as error:
             logger.warning("%d tasks in %s could not be ended: %s", len(ends), claim.queue, error)
+            if len(ends) == len(claim.tasks):
+                self._claims.drop(claim)
 
     def _task_data(self, queue: str, task_id: bytes, held: Held, now: int) -> Any:
         if held.header.expired(now):

@@ -84,6 +84,7 @@ def test_reclaiming_and_releasing_what_is_gone_changes_nothing(
     ask("add", added := tasks(20))
     ask("take", TOKEN, 20, LEASE)
     stand.pass_leases(queue)
+    assert ask("reclaim", TOKEN, LEASE) == (20, None)
     for _ in range(2):
         assert ask("reclaim", TOKEN, LEASE) == (0, None)
         ask("release", TOKEN)

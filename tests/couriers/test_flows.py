@@ -112,7 +112,7 @@ def test_time_is_up_between_two_looks(store: ScriptedStore) -> None:
 
 def test_nobody_stays_registered(store: ScriptedStore) -> None:
     client = ClientFlows(store, OPTIONS)  # type: ignore[arg-type]
-    flow = Driver(client.wait(Q, [UUID(bytes=A)], True, None))
+    flow = Driver(client.wait(Q, [UUID(bytes=A)], True, None, False))
     assert len(store.registered) == 1
     with pytest.raises(KeyboardInterrupt):
         flow.fail(KeyboardInterrupt())  # type: ignore[arg-type]
@@ -238,11 +238,11 @@ def test_a_lease_that_is_lost_is_not_renewed_again(
     worker: WorkerFlows, caplog: pytest.LogCaptureFixture
 ) -> None:
     Driver(worker.take(Q, 1)).reply(took((A, envelope(1))))
-    renewal = Driver(worker.renew(Q, "name"))
+    renewal = Driver(worker.renew(Q, "name", None))
     [token] = renewal.asked.arguments[2]
     assert renewal.reply({token}).ended
-    assert "given to another worker" in caplog.text
-    assert Driver(worker.renew(Q, "name")).asked.arguments[2] == []
+    assert "not leased to this worker any more" in caplog.text
+    assert Driver(worker.renew(Q, "name", None)).asked.arguments[2] == []
 
 
 def test_an_error_of_a_batch_that_is_lost_meanwhile_is_refused_like_any_other(
@@ -254,7 +254,7 @@ def test_an_error_of_a_batch_that_is_lost_meanwhile_is_refused_like_any_other(
     giving = Driver(worker.give(Q, [(ids.to_uuid(A), error)], RetryPolicy(max_attempts=2)))
     assert giving.asked.name == "now"
     # when its lease thread learns that the batch is another worker's
-    renewal = Driver(worker.renew(Q, "name"))
+    renewal = Driver(worker.renew(Q, "name", None))
     [token] = renewal.asked.arguments[2]
     renewal.reply({token})
     # then it asks for the end of the task under the lost lease, which the store refuses

@@ -78,7 +78,7 @@ def test_the_leader_that_leaves_hands_over(hints: Hints, publisher: Publisher) -
     first = listening(hints, A)
     second = hints.register([B])
     leader = in_thread(hints.wait, first, 0.1)
-    wait_until(lambda: hints._led)
+    wait_until(lambda: hints._leader)
     follower = in_thread(hints.wait, second, 5)
     # when the leader's time is up
     assert leader.result(2) == set()
@@ -93,7 +93,7 @@ def test_the_leader_that_has_what_it_came_for_hands_over(
     first = listening(hints, A)
     second = hints.register([B])
     leader = in_thread(hints.wait, first, 5)
-    wait_until(lambda: hints._led)
+    wait_until(lambda: hints._leader)
     follower = in_thread(hints.wait, second, 5)
     publisher.hint(A)
     assert leader.result(2) == {A}
@@ -130,7 +130,7 @@ def test_an_interrupted_leader_leaves_a_channel_that_works(
 ) -> None:
     # given a leader that Ctrl-C interrupts while it reads
     waiter = listening(hints, A)
-    connection = hints._connection
+    connection = hints._subscription._connection
     assert connection is not None
 
     def interrupted() -> None:

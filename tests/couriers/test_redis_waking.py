@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from task_helpers.couriers import _awaited, _worker_flows
+from task_helpers.couriers import _awaited, _taking_flows
 from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
 from tests.support.servers import RedisServer
 from tests.support.waiting import Stopwatch, in_thread, wait_until
@@ -24,7 +24,7 @@ def courier(server: RedisServer) -> RedisClientWorkerTaskCourier:
 @pytest.fixture
 def idle(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Future[Any]]:
     """A worker that is blocked in Redis, for longer than the test is patient."""
-    monkeypatch.setattr(_worker_flows, "LONGEST_BLOCK", 4.0)
+    monkeypatch.setattr(_taking_flows, "LONGEST_BLOCK", 4.0)
     admin = server.client()
 
     def begin(**options: Any) -> Future[Any]:

@@ -32,6 +32,9 @@ class ScriptedStore:
 
         return verb
 
+    def bounded(self, until: float) -> ScriptedStore:
+        return self
+
     def steady_for(self) -> float:
         return math.inf
 

@@ -106,9 +106,9 @@ class QueueStats(NamedTuple):
     """
     The numbers of a queue at one moment.
 
-    - waiting, delayed, running, dead - tasks in each state; suspects count as waiting. A task
-      that ended counts as running until its batch is closed.
-    - oldest_made_at - when the task next in line was made, ms since 1970; None: nothing waits.
+    - waiting, delayed, running, dead - tasks in each state; suspects count as waiting.
+    - oldest_made_at - when the oldest of the tasks next in line was made (there is a line per
+      kind: priorities, suspects), ms since 1970; None: nothing waits.
     - workers - names of the workers that reported within the last minute.
     """
 
@@ -227,7 +227,7 @@ class Store(Protocol):
         """Where a task is."""
 
     def stats(self, queue: str) -> Flow[QueueStats]:
-        """The numbers of a queue, at a cost that does not grow with its length."""
+        """The numbers of a queue, at a cost that grows with what runs, not with what waits."""
 
     def dead_letters(self, queue: str, count: int) -> Flow[list[Buried]]:
         """The newest dead letters."""

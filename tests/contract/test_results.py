@@ -306,3 +306,60 @@ def test_two_may_wait_for_the_same_result(client: Any, worker: Any, queue: str) 
     waiters = [in_thread(client.wait_for_task_result, queue, task_id, False) for _ in range(2)]
     worker.return_task_result(queue, *worker.get_task(queue))
     assert [waiter.result(5) for waiter in waiters] == [1, 1]
+
+
+def test_only_what_is_handed_over_is_deleted(client: Any, worker: Any, queue: str) -> None:
+    # given two results and an error between them
+    task_ids = client.bulk_add_tasks_to_queue(queue, range(3))
+    results = [1, ValueError("no"), 3]
+    worker.get_tasks(queue)
+    worker.bulk_return_task_results(queue, zip(task_ids, results, strict=True))
+    # when they are waited for together, and the error is raised
+    with pytest.raises(exceptions.PerformTaskError, match="no"):
+        client.bulk_wait_for_task_results(queue, task_ids, timeout=1)
+    # then the error is gone, and the results can be read
+    with pytest.raises(exceptions.TaskResultDoesNotExist):
+        client.get_task_result(queue, task_ids[1])
+    assert client.bulk_wait_for_task_results(queue, task_ids[::2], timeout=1) == [1, 3]
+
+
+def test_a_result_that_cannot_be_decoded_here_is_left_for_who_can(stand: Stand, queue: str) -> None:
+    # given a result in a format that one client does not know
+    class Foreign(JsonSerializer):
+        codec = 77
+
+    able, unable = stand.client(serializer=Foreign()), stand.client()
+    worker = stand.worker(serializer=Foreign())
+    task_id = able.add_task_to_queue(queue, {"a": 1})
+    worker.bulk_return_task_results(queue, worker.get_tasks(queue))
+    # when that one reads it
+    with pytest.raises(exceptions.DeserializationError):
+        unable.wait_for_task_result(queue, task_id, timeout=1)
+    # then the other one still can
+    assert able.get_task_result(queue, task_id) == {"a": 1}
+
+
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("a file name: \udcff"),
+        exceptions.PerformTaskError(404),  # type: ignore[arg-type]
+        exceptions.PerformTaskError(ValueError("no")),  # type: ignore[arg-type]
+        Speechless(),
+    ],
+    ids=["surrogate", "number", "exception", "speechless"],
+)
+def test_any_error_can_be_told(client: Any, worker: Any, queue: str, error: Exception) -> None:
+    # given a task that fails with an error whose text is no plain text, and a neighbour
+    bad_id, good_id = client.bulk_add_tasks_to_queue(queue, ["bad", "good"])
+    worker.get_tasks(queue)
+    worker.bulk_return_task_results(queue, [(bad_id, error), (good_id, 1)])
+    # then it has failed, and the neighbour has not
+    with pytest.raises(exceptions.PerformTaskError):
+        client.wait_for_task_result(queue, bad_id, timeout=1)
+    assert client.get_task_result(queue, good_id) == 1

@@ -180,14 +180,14 @@ def test_lingering_counts_first_and_holds_nothing_meanwhile(worker: WorkerFlows)
 def test_an_overdue_batch_is_reclaimed_and_looked_for_at_once(worker: WorkerFlows) -> None:
     flow = Driver(worker.wait(Q, 10, 0, 0)).reply(took(overdue=[b"token"]))
     assert flow.asked == Verb("reclaim", (Q, b"token", 30_000, False))
-    assert flow.reply(None).asked.name == "take"
+    assert flow.reply((5, None)).asked.name == "take"
     with pytest.raises(TimeoutError):
         flow.reply(took())
 
 
 def test_a_convict_is_ended_under_the_lease_it_is_held_by(worker: WorkerFlows) -> None:
     flow = Driver(worker.wait(Q, 10, 0, 0)).reply(took(overdue=[b"token"]))
-    flow.reply((A, envelope(1, channel=b"listener")))
+    flow.reply((0, (A, envelope(1, channel=b"listener"))))
     queue, token, [end], last = flow.asked.arguments
     assert (flow.asked.name, queue, token, last) == ("finish", Q, b"token", True)
     assert (end.way, end.task_id, end.channel) == (Way.DEAD, A, b"listener")

@@ -117,13 +117,13 @@ class MemoryStore:
         def act() -> QueueStats:
             running = sum(map(state.is_running, state.tasks))
             delayed = len(state.delayed)
-            head = next(state.in_line(), None)
+            heads = map(made_at_ms, state.in_line())
             return QueueStats(
                 waiting=len(state.tasks) - delayed - running,
                 delayed=delayed,
                 running=running,
                 dead=len(state.dead),
-                oldest_made_at=None if head is None else made_at_ms(head),
+                oldest_made_at=min(heads, default=None),
                 workers=sorted(state.workers),
             )
 

@@ -31,7 +31,7 @@ class HintWaiter:
     __slots__ = ("ids", "news", "signal")
 
     def __init__(self, ids: Collection[bytes]) -> None:
-        self.ids = ids
+        self.ids = tuple(ids)
         self.news: set[bytes] | None = set()
         self.signal = threading.Event()
 

@@ -48,15 +48,16 @@ class UpkeepVerbs(Verbs):
         tokens, workers = yield from self._ask.commands(
             [("ZRANGE", keys.leases, 0, -1), ("ZRANGE", keys.workers, 0, -1)]
         )
-        names = [keys.tasks, keys.pending, keys.delayed, keys.leases, keys.dead, keys.ranked]
+        names = [keys.tasks, keys.pending, keys.delayed, keys.dead, keys.ranked]
+        names += [keys.few, keys.alone]
         reply = yield from self._ask.script("stats", [*names, *keys.batches(tokens)], [])
-        unfinished, delayed, running, dead, *head = reply
+        unfinished, delayed, running, dead, heads = reply
         return QueueStats(
             waiting=max(0, unfinished - delayed - running),
             delayed=delayed,
             running=running,
             dead=dead,
-            oldest_made_at=made_at_ms(head[0]) if head else None,
+            oldest_made_at=min(map(made_at_ms, heads), default=None),
             workers=[worker.decode(errors="replace") for worker in workers],
         )
 

@@ -6,6 +6,7 @@
 -- first out. Ids that have left m (cancelled, or ended by a late worker) are skipped; a call pops at most
 -- 100 times, so that a queue full of those cannot hold Redis up. If it found nothing until then it says
 -- that the next task is due now: call again.
+-- A batch ends at about 8 MB, however few tasks that are: a larger one would hold everybody up.
 -- LPOP and ZREM come first among the writes: they free memory, so a full Redis is still drained.
 --
 -- KEYS  1 p  2 z  3 s1  4 s2  5 m  6 d  7 l  8 b:<token>  9 w  10 seq
@@ -18,7 +19,8 @@ local token, max, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local call = redis.call
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local ids, envelopes, pops = {}, {}, 100
+local ids, envelopes, pops, bytes = {}, {}, 100, 0
+local most_bytes, step = 8000000, 128
 
 local function keep(candidates)
   local found = call('HMGET', m, unpack(candidates))
@@ -26,13 +28,19 @@ local function keep(candidates)
     if found[at] then
       ids[#ids + 1] = id
       envelopes[#envelopes + 1] = found[at]
+      bytes = bytes + #found[at]
     end
   end
 end
 
+local function next_step()                    -- a few at first, to learn how large they are
+  if #ids == 0 then return 8 end
+  return math.min(step, math.ceil((most_bytes - bytes) / (bytes / #ids)))
+end
+
 local function fill(limit, pop)
-  while #ids < limit and pops > 0 do
-    local popped = pop(limit - #ids)
+  while #ids < limit and pops > 0 and bytes < most_bytes do
+    local popped = pop(math.min(limit - #ids, next_step()))
     if not popped or #popped == 0 then return end
     pops = pops - 1
     keep(popped)

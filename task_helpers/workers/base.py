@@ -26,7 +26,7 @@ from task_helpers.workers._memory import resident_mib
 
 logger = logging.getLogger("task_helpers.workers")
 
-IDLE_WAIT = 0.5
+IDLE_WAIT = 0.25
 """Seconds in which an idle worker notices that it is to stop."""
 
 OUTAGE_PAUSE = 0.5

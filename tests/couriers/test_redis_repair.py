@@ -1,4 +1,4 @@
-"""What is queued again after a mistake is nobody's who held it before."""
+"""What was taken from a worker, by a mistake or by another worker, is its own no more."""
 
 from __future__ import annotations
 
@@ -53,3 +53,20 @@ def test_a_dead_letter_stands_in_line_once_when_it_is_queued_again(
     assert courier.get_tasks(Q) == [(task_id, 1)]
     with pytest.raises(exceptions.TaskDoesNotExist):
         courier.get_task(Q)
+
+
+def test_a_batch_ends_without_the_task_that_its_worker_took_again(
+    courier: Any, redis_connection: redis.Redis, prefix: str
+) -> None:
+    # given a worker that gets one task of a lost batch a second time
+    keys = QueueKeys(prefix, Q)
+    courier.bulk_add_tasks_to_queue(Q, range(2))
+    tasks = courier.get_tasks(Q)
+    [token] = redis_connection.zrange(keys.leases, 0, -1)
+    redis_connection.delete(keys.batch(token))
+    courier.repair_queue(Q)
+    courier.get_task(Q)
+    # when it returns both
+    courier.bulk_return_task_results(Q, tasks)
+    # then no lease is left to be renewed for ever
+    assert redis_connection.exists(keys.leases, keys.tasks) == 0

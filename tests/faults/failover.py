@@ -12,7 +12,7 @@ from redis.sentinel import Sentinel
 from task_helpers.couriers.redis import RedisClientTaskCourier, RedisWorkerTaskCourier
 from task_helpers.exceptions import TaskLost
 from tests.faults.context import Context, Field
-from tests.faults.load import Load, named
+from tests.faults.load import Load, named, quietly
 from tests.faults.report import Figure, at_least, none, told
 from tests.faults.worker import FaultyWorker, Job
 from tests.support.servers import RedisServer
@@ -37,6 +37,7 @@ def failovers(
 ) -> list[Figure]:
     times, slowest = context.scaled(1, 5), 0.0
     with ExitStack() as stack:
+        stack.enter_context(quietly())
         group = stack.enter_context(Group.running(context, sentinels))
         field = stack.enter_context(context.field(server=group.servers[0]))
         field.client = RedisClientTaskCourier(group.connection())

@@ -42,6 +42,8 @@ class Claims:
 
     def add(self, claim: Claim) -> None:
         with self._lock:
+            for task_id in claim.tasks:
+                self._leave_older(claim.queue, task_id)
             self._by_token[claim.token] = claim
             self._by_id.update(((claim.queue, task_id), claim) for task_id in claim.tasks)
 
@@ -75,6 +77,16 @@ class Claims:
             overdue = [claim for claim in self._by_token.values() if claim.until < now]
         for claim in overdue:
             self.drop(claim)
+
+    def _leave_older(self, queue: str, task_id: bytes) -> None:
+        """
+        A task taken again: its earlier batch was given to others, or lost by the store. Waiting
+        for this task would keep that batch, and its lease, for ever.
+        """
+        if older := self._by_id.get((queue, task_id)):
+            older.tasks.pop(task_id, None)
+            if not older.tasks:
+                self._by_token.pop(older.token, None)
 
     def _forget_id(self, claim: Claim, task_id: bytes) -> None:
         """The same task may meanwhile be held again, under another token."""

@@ -73,6 +73,22 @@ def test_a_worker_outlives_an_index_of_a_wrong_type_and_goes_on_when_it_is_mende
     assert "mended by repair_queue()" in caplog.text
 
 
+@pytest.mark.parametrize("index", ["pending", "ranked", "delayed", "wake", "sequence"])
+@pytest.mark.parametrize("options", [{}, {"priority": 5}, {"delay": 5}], ids=str)
+def test_an_add_that_is_refused_added_nothing(
+    courier: Any, redis_connection: redis.Redis, keys: QueueKeys, index: str, options: Any
+) -> None:
+    redis_connection.set(getattr(keys, index), "not ours")
+    refused = False
+    try:
+        courier.add_task_to_queue(Q, 1, **options)
+    except exceptions.CourierError as error:
+        refused = "\n" not in str(error)
+    redis_connection.delete(getattr(keys, index))
+    assert courier.repair_queue(Q) == 0
+    assert sum(courier.get_queue_stats(Q)[:2]) == (0 if refused else 1)
+
+
 def test_repair_brings_back_the_tasks_of_an_index_of_a_wrong_type(
     courier: Any, other: Any, redis_connection: redis.Redis, keys: QueueKeys
 ) -> None:

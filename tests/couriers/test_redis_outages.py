@@ -13,7 +13,7 @@ import pytest
 from task_helpers import exceptions
 from task_helpers.couriers.redis import RedisClientTaskCourier, RedisClientWorkerTaskCourier
 from task_helpers.workers.base import BaseWorker
-from tests.support.servers import RedisServer
+from tests.support.servers import RedisServer, free_port
 from tests.support.waiting import in_thread, wait_until
 
 Q = "q"
@@ -178,3 +178,21 @@ def test_results_wait_for_a_redis_that_is_away_for_longer_than_the_lease(tmp_pat
         assert len(performed) == 10
         worker.stop()
         run.result(10)
+
+
+@pytest.mark.parametrize("linger", [0, 0.001])
+def test_whoever_waits_for_a_task_outlasts_that_the_master_is_a_replica_for_a_while(
+    tmp_path: Path, linger: float
+) -> None:
+    # given a worker that Redis holds blocked
+    with RedisServer(tmp_path) as server, server.client() as admin:
+        courier = RedisClientWorkerTaskCourier(server.client())
+        waiter = in_thread(courier.bulk_wait_for_tasks, Q, 1, 20, linger)
+        wait_until(lambda: admin.info("clients")["blocked_clients"] == 1)
+        # when it is told to be a replica, which unblocks the worker with an error
+        admin.execute_command("REPLICAOF", "127.0.0.1", free_port())
+        wait_until(lambda: admin.info("clients")["blocked_clients"] == 0)
+        admin.execute_command("REPLICAOF", "NO", "ONE")
+        # then the worker gets the next task
+        task_id = RedisClientTaskCourier(server.client()).add_task_to_queue(Q, 1)
+        assert waiter.result(20) == [(task_id, 1)]

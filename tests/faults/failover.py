@@ -1,9 +1,9 @@
-"""The master dies, Sentinel promotes its replica: callers and workers follow."""
+"""The master dies, or is told to step down: callers and workers follow Sentinel to the next one."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import redis
@@ -12,7 +12,7 @@ from redis.sentinel import Sentinel
 from task_helpers.couriers.redis import RedisClientTaskCourier, RedisWorkerTaskCourier
 from task_helpers.exceptions import TaskLost
 from tests.faults.context import Context, Field
-from tests.faults.load import Load, last, named
+from tests.faults.load import Load, named, quietly
 from tests.faults.report import Figure, at_least, none, told
 from tests.faults.worker import FaultyWorker, Job
 from tests.support.servers import RedisServer
@@ -24,12 +24,20 @@ PATIENCE = 30.0
 
 def run(context: Context) -> list[Figure]:
     counts = context.scaled((1,), (1, 3))
-    return [figure for count in counts for figure in failovers(context, count)]
+    return [
+        figure
+        for count in counts
+        for kind in (_crash, _step_down)
+        for figure in failovers(context, count, kind)
+    ]
 
 
-def failovers(context: Context, sentinels: int) -> list[Figure]:
+def failovers(
+    context: Context, sentinels: int, change: Callable[[Group, Field], None]
+) -> list[Figure]:
     times, slowest = context.scaled(1, 5), 0.0
     with ExitStack() as stack:
+        stack.enter_context(quietly())
         group = stack.enter_context(Group.running(context, sentinels))
         field = stack.enter_context(context.field(server=group.servers[0]))
         field.client = RedisClientTaskCourier(group.connection())
@@ -37,30 +45,43 @@ def failovers(context: Context, sentinels: int) -> list[Figure]:
         with Load(field) as load:
             for _ in range(times):
                 field.wait_for_executions(len(field.ledger) + 200)
-                slowest = max(slowest, _fail_over(group, field))
+                group.wait_until_in_step()
+                began = time.monotonic()
+                change(group, field)
+                slowest = max(slowest, time.monotonic() - began)
             exits = sum(run.done() for run in workers)
         return named(
-            f"{times} failovers, {sentinels} sentinel{'s' * (sentinels > 1)}",
+            f"{times} × {NAMES[change]}, {sentinels} sentinel{'s' * (sentinels > 1)}",
             [
                 *load.waiters(),
                 none("awaited tasks neither answered nor named lost", _unnamed(field)),
                 none("worker exits", exits),
                 at_least("tasks performed", len(field.ledger), 1),
-                told("longest time without a task performed", slowest, "s"),
+                told("longest time until tasks were performed again", slowest, "s"),
             ],
         )
 
 
-def _fail_over(group: Group, field: Field) -> float:
-    """Seconds from the crash to the next task performed; the old master is a replica then."""
-    group.wait_until_in_step()
-    began, before = time.monotonic(), len(field.ledger)
-    group.kill_master()
-    group.wait_for_another_master()
+def _crash(group: Group, field: Field) -> None:
+    before = len(field.ledger)
+    dead = group.kill_master()
+    _wait_for_work(group, field, dead, before)
+    dead.start()  # as a replica of the new one: Sentinel tells it
+
+
+def _step_down(group: Group, field: Field) -> None:
+    """The old master stays, as a replica that takes no writes."""
+    before, old = len(field.ledger), group.master()
+    group.switch()
+    _wait_for_work(group, field, old, before)
+
+
+NAMES = {_crash: "master killed", _step_down: "master told to step down"}
+
+
+def _wait_for_work(group: Group, field: Field, old: RedisServer, before: int) -> None:
+    wait_until(lambda: group.master_port() not in (0, old.port), PATIENCE)
     wait_until(lambda: len(field.ledger) > before + 50, PATIENCE)
-    seconds = time.monotonic() - began
-    group.start_the_dead()
-    return seconds
 
 
 def _unnamed(field: Field) -> int:
@@ -91,7 +112,6 @@ class Group:
     def __init__(self, servers: list[RedisServer], sentinels: list[RedisServer]) -> None:
         self.servers = servers
         self._sentinels = sentinels
-        self._dead: RedisServer | None = None
 
     @classmethod
     @contextmanager
@@ -117,7 +137,8 @@ class Group:
     def _asked(self) -> Sentinel:
         return Sentinel([("127.0.0.1", sentinel.port) for sentinel in self._sentinels])
 
-    def _master_port(self) -> int:
+    def master_port(self) -> int:
+        """0: none is known."""
         try:
             return int(self._asked().discover_master(MASTER)[1])
         except redis.ConnectionError:
@@ -133,7 +154,7 @@ class Group:
         return linked and all(map(self._knows_all, self._sentinels))
 
     def _replica(self) -> RedisServer:
-        port = self._master_port()
+        port = self.master_port()
         return next(server for server in self.servers if server.port != port)
 
     def _knows_all(self, sentinel: RedisServer) -> bool:
@@ -142,20 +163,25 @@ class Group:
         others = len(self._sentinels) - 1
         return bool(state["num-slaves"] == 1 and state["num-other-sentinels"] == others)
 
-    def kill_master(self) -> None:
-        port = self._master_port()
-        [self._dead] = [server for server in self.servers if server.port == port]
-        self._dead.kill()
+    def master(self) -> RedisServer:
+        port = wait_until(self.master_port, PATIENCE)
+        return next(server for server in self.servers if server.port == port)
 
-    def wait_for_another_master(self) -> None:
-        assert self._dead
-        dead = self._dead.port
-        wait_until(lambda: self._master_port() not in (0, dead), PATIENCE)
+    def kill_master(self) -> RedisServer:
+        dead = self.master()
+        dead.kill()
+        return dead
 
-    def start_the_dead(self) -> None:
-        assert self._dead
-        self._dead.start()
-        last(0.5)
+    def switch(self) -> None:
+        wait_until(self._switched, PATIENCE)
+
+    def _switched(self) -> bool:
+        """Sentinel refuses for a while after the last time."""
+        try:
+            with self._sentinels[0].client() as sentinel:
+                return bool(sentinel.execute_command("SENTINEL", "FAILOVER", MASTER))
+        except redis.ResponseError:
+            return False
 
 
 def _sentinel(context: Context, master_port: int, quorum: int) -> RedisServer:

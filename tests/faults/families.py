@@ -12,7 +12,18 @@ from pathlib import Path
 from tests.faults.context import Context
 from tests.faults.report import Figure, Outcome
 
-NAMES = ("kills", "zombies", "restarts", "pills", "stuck")
+NAMES = (
+    "kills",
+    "zombies",
+    "restarts",
+    "pills",
+    "stuck",
+    "outages",
+    "replies",
+    "memory",
+    "mutations",
+    "clocks",
+)
 
 
 def run_family(name: str, seed: int, *, full: bool) -> Outcome:

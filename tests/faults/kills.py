@@ -1,4 +1,4 @@
-"""Workers killed with -9 at random moments, and hosts lost with all that ran on them."""
+"""Workers killed with -9: at random moments, with their host, or left behind by a supervisor."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import time
 from collections.abc import Sequence
 
 from tests.faults.context import Context, Field, WorkerProcess
+from tests.faults.hosts import LEASE, lost_hosts, lost_supervisors
 from tests.faults.recoveries import Inquest, Kill, Recovery
-from tests.faults.report import Figure, at_most, exactly, none, percentile, told
+from tests.faults.report import Figure, at_most, none, percentile, told
 from tests.support.waiting import wait_until
 
-LEASE = 2.0
 PROCESSES = 6
 BATCH = 50
 TASK_SECONDS = 0.004
 
 
 def run(context: Context) -> list[Figure]:
-    return [*supervised_kills(context), *lost_hosts(context)]
+    return [*supervised_kills(context), *lost_hosts(context), *lost_supervisors(context)]
 
 
 def supervised_kills(context: Context) -> list[Figure]:
@@ -79,40 +79,3 @@ def _recovery_figures(hit: Sequence[Recovery], limit: float) -> list[Figure]:
         at_most("recovery, whole batch begun again, p99", percentile(last, 99), limit, "s"),
         told("recovery, whole batch begun again, max", percentile(last, 100), "s"),
     ]
-
-
-def lost_hosts(context: Context) -> list[Figure]:
-    """One host of two is killed with its supervisor: only the lease tells the other one."""
-    hosts, limit = context.scaled(1, 5), context.limit(LEASE + 1)
-    found: list[Recovery] = []
-    duplicates, hung = 0, 0
-    for at in range(hosts):
-        with context.field(f"host{at}", lease=LEASE, batch=500) as field:
-            recovery, hangs = _lose_host(field)
-            found += recovery
-            hung += hangs
-            duplicates += field.ledger.duplicates()
-            verdict = field.judge()
-            assert not verdict.broken(), verdict.broken()
-    return [
-        exactly("hosts lost with a batch of 500", len(found), hosts),
-        none("waiters that hung", hung),
-        at_most("duplicate executions", duplicates, hosts * 500),
-        at_most("recovery by lease, whole batch, max", max(r.last for r in found), limit, "s"),
-    ]
-
-
-def _lose_host(field: Field) -> tuple[list[Recovery], int]:
-    held = field.add(500)
-    host = field.start(processes=1, batch_seconds=60.0)
-    field.await_results(held)
-    field.wait_for_executions(500)
-    other = field.start(processes=1, task_seconds=0.0002)
-    field.await_results(field.add(10))
-    field.wait_for_executions(510)
-    [pid] = host.children()
-    host.kill()
-    kill = Kill.now(pid)
-    hung = field.join()
-    other.stop()
-    return Inquest(field.ledger, [kill]).recoveries(), hung

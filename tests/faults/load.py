@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 from task_helpers.exceptions import CourierError, TaskHelpersError, TaskLost
@@ -16,6 +19,9 @@ from tests.support.waiting import in_thread
 
 CALLERS = 4
 BULK = 50
+BACKLOG = 500
+"""Most tasks that wait: a caller must not wait for its turn, but for the fault to pass."""
+
 PAUSE = 0.05
 """Seconds between two bulk adds: enough work to be hit, and the two cores are not the fault."""
 
@@ -69,6 +75,8 @@ class Load:
 
     def _add(self) -> None:
         while not self._stopping.wait(PAUSE):
+            if self.added - len(self._field.seen) > BACKLOG:
+                continue
             try:
                 task_ids = self._field.add(BULK)
             except CourierError as error:
@@ -134,3 +142,12 @@ def named(prefix: str, figures: list[Figure]) -> list[Figure]:
 def last(seconds: float) -> None:
     """A fault lasts for a time, and nothing tells when that is enough."""
     threading.Event().wait(seconds)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Workers of this process do not write what is expected of them between the figures."""
+    logger, handler = logging.getLogger("task_helpers"), logging.NullHandler()
+    logger.addHandler(handler)
+    yield
+    logger.removeHandler(handler)

@@ -14,7 +14,7 @@ from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
 from task_helpers.exceptions import CourierError, StoreFull
 from task_helpers.retries import RetryPolicy
 from tests.faults.context import Context, Field
-from tests.faults.load import last, named
+from tests.faults.load import last, named, quietly
 from tests.faults.report import Figure, at_least, exactly, none
 from tests.faults.worker import f
 from tests.support.waiting import in_thread, wait_until
@@ -74,7 +74,7 @@ def _read(field: Field, task_ids: list[UUID]) -> int:
 
 
 def full_all_the_time(context: Context) -> list[Figure]:
-    with context.server(maxmemory_policy="noeviction") as server:
+    with quietly(), context.server(maxmemory_policy="noeviction") as server:
         full = Full(server.client())
         full.exercise()
         return [

@@ -18,7 +18,7 @@ from task_helpers.exceptions import CourierError, TaskHelpersError
 from task_helpers.serializers import MsgpackSerializer
 from tests.faults import deletions
 from tests.faults.context import Context
-from tests.faults.load import named
+from tests.faults.load import last, named
 from tests.faults.programs import Program
 from tests.faults.report import Figure, at_least, exactly, none, told
 from tests.faults.worker import f
@@ -28,7 +28,10 @@ QUEUE = "mutations"
 MUTATED, GENUINE, RESULTS = 500, 50, 100
 """In one round: tasks that were mutated, tasks that were not, results that were mutated."""
 
-INDEXES = ("pending", "ranked", "few", "alone", "delayed", "leases", "crashes", "wake", "workers")
+OVERWRITTEN = (
+    *("pending", "ranked", "few", "alone", "delayed", "leases", "crashes", "wake", "workers"),
+    *("tasks", "bucket", "batch"),
+)
 CODEC = MsgpackSerializer()
 VALUES: list[Any] = [7, "text", b"bytes", [1, (2, 3)], {"n": 1, "do": ["a", None]}, {4, 5}, 2**80]
 TIMEOUT = 60.0
@@ -85,21 +88,21 @@ class Mutations:
             at_least("dead letters", len(letters), 1),
             none("genuine tasks beside them without their result", self.wrong),
             told("keys overwritten with another type", self.overwritten.total()),
-            told("genuine tasks named lost with their queue's hash", self.lost),
+            told("genuine tasks named lost with the hash that held them", self.lost),
         ]
 
     def round(self) -> None:
         self.rounds += 1
-        genuine = self._courier.bulk_add_tasks_to_queue(QUEUE, range(GENUINE))
-        mutated = self._add_mutated()
-        overwritten = self._overwrite(genuine) if self.rounds % 3 == 0 else ""
+        overwritten = self._random.choice(OVERWRITTEN) if self.rounds % 3 == 0 else ""
+        genuine, mutated = self._add(overwritten)
         self._read_mutated_results()
         if overwritten:
+            last(self._random.uniform(0, 0.1))
             self._mend(overwritten)
         for end in self._ends_of(mutated):
             self.ends[type(end).__name__ if isinstance(end, Exception) else "a result"] += 1
         for number, end in enumerate(self._ends_of(genuine)):
-            self._check(number, end, lost_too=overwritten == "tasks")
+            self._check(number, end, lost_too=overwritten in ("tasks", "bucket"))
 
     def _check(self, number: int, end: Any, lost_too: bool) -> None:
         if end == f(number):
@@ -111,17 +114,27 @@ class Mutations:
 
     # --- Messages
 
-    def _add_mutated(self) -> list[UUID]:
-        fresh = [self._id(task_id) for task_id in ids.new_ids(MUTATED)]
+    def _add(self, overwritten: str) -> tuple[list[UUID], list[UUID]]:
+        """Genuine tasks among mutated ones; the workers are woken when all are there."""
+        genuine = ids.new_ids(GENUINE)
+        mutated = [self._id(task_id) for task_id in ids.new_ids(MUTATED)]
+        messages = {task_id: self._mutated(self._envelope()) for task_id in mutated}
+        header = Header(CODEC.codec, channel=self._courier._store.channel).pack()
+        messages |= {task_id: header + CODEC.dumps(n) for n, task_id in enumerate(genuine)}
+        order = list(messages)
+        self._random.shuffle(order)
         with self._connection.pipeline(transaction=False) as pipeline:
-            for task_id in fresh:
-                pipeline.hset(self._keys.tasks, task_id, self._mutated(self._envelope()))
+            for task_id in order:
+                pipeline.hset(self._keys.tasks, task_id, messages[task_id])
                 self._place(pipeline, task_id)
             self._add_litter(pipeline)
+            if overwritten:
+                self._overwrite(pipeline, overwritten, genuine)
             pipeline.zadd(self._keys.wake, {"0": 0})
-            pipeline.execute()
+            pipeline.execute(raise_on_error=False)
         self.messages += MUTATED
-        return [UUID(bytes=task_id) for task_id in fresh if len(task_id) == ids.ID_BYTES]
+        awaitable = [task_id for task_id in mutated if len(task_id) == ids.ID_BYTES]
+        return [UUID(bytes=i) for i in genuine], [UUID(bytes=i) for i in awaitable]
 
     def _id(self, task_id: bytes) -> bytes:
         """Some are random, some are no ids."""
@@ -211,19 +224,14 @@ class Mutations:
 
     # --- Keys
 
-    def _overwrite(self, task_ids: list[UUID]) -> str:
-        """Makes a string of a key, and lets the workers meet it."""
-        name = self._random.choice((*INDEXES, "tasks", "bucket", "batch"))
+    def _overwrite(self, pipeline: Any, name: str, task_ids: list[bytes]) -> None:
+        """Makes a string of a key."""
         self.overwritten[name] += 1
-        with self._connection.pipeline() as pipeline:
-            pipeline.delete(self._key(name, task_ids))
-            pipeline.set(self._key(name, task_ids), self._random.randbytes(10))
-            pipeline.execute()
-        return name
+        pipeline.set(self._key(name, task_ids), self._random.randbytes(10))
 
-    def _key(self, name: str, task_ids: list[UUID]) -> bytes:
+    def _key(self, name: str, task_ids: list[bytes]) -> bytes:
         if name == "bucket":
-            return self._keys.bucket(self._random.choice(task_ids).bytes)
+            return self._keys.bucket(self._random.choice(task_ids))
         if name == "batch":
             tokens = self._connection.zrange(self._keys.leases, 0, 0) or [b"none"]
             return self._keys.batch(tokens[0])

@@ -44,14 +44,13 @@ def _figures(
     verdict = field.judge()
     named = verdict.worker_lost()
     deaths = field.logged("Worker process")
+    results = len(field.numbers) - len(verdict.failed) - len(verdict.lost)
     return [
         told("tasks", len(field.numbers)),
         told("of these segfault, os._exit or are killed for memory", len(poisonous)),
         exactly("dead letters", verdict.dead, len(poisonous)),
         none("neighbours that failed", len(set(verdict.failed) - poisonous)),
-        exactly(
-            "results", len(field.numbers) - len(verdict.failed), len(field.numbers) - len(poisonous)
-        ),
+        exactly("results", results, len(field.numbers) - len(poisonous)),
         none("tasks without an end", len(verdict.lost)),
         none("wrong results", len(verdict.wrong)),
         none("index keys left behind", len(verdict.left)),

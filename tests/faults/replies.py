@@ -22,6 +22,7 @@ from task_helpers.exceptions import PerformTaskError
 from task_helpers.retries import RetryPolicy
 from task_helpers.tasks import TaskStatus
 from tests.faults.context import Context
+from tests.faults.load import quietly
 from tests.faults.proxy import Proxy
 from tests.faults.report import Figure, at_least, none, told
 from tests.support.servers import RedisServer
@@ -39,7 +40,7 @@ GIVEN_UP = RetryPolicy(max_attempts=2, give_up_on=(ArithmeticError,))
 
 def run(context: Context) -> list[Figure]:
     wanted = context.scaled(200, 2_000)
-    with context.server() as server, Proxy(server.port) as proxy:
+    with quietly(), context.server() as server, Proxy(server.port) as proxy:
         rounds = Rounds(context, server, proxy, wanted)
         while proxy.lost.total() < wanted:
             rounds.round()

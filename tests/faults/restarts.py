@@ -117,7 +117,7 @@ def _wait_until_idle(field: Field, workers: int) -> None:
 
 def lingering_exits(context: Context) -> list[Figure]:
     """A batch that fills is nobody's yet: whoever stops either performs it or leaves it."""
-    seconds, broken, duplicates, rounds = [], 0, 0, context.scaled(2, 10)
+    seconds, broken, duplicates, rounds = [], 0, 0, context.scaled(2, 6)
     for processes in itertools.islice(itertools.cycle((0, 2)), rounds):
         with context.field(processes=processes, linger=LINGER) as field:
             worker = field.start()
@@ -141,7 +141,7 @@ def lingering_exits(context: Context) -> list[Figure]:
 def impatient_exits(context: Context) -> list[Figure]:
     """The second SIGTERM comes in the middle of a batch, which is given back."""
     seconds, codes, broken, duplicates = [], [], 0, 0
-    rounds = context.scaled(2, 10)
+    rounds = context.scaled(2, 6)
     for processes in itertools.islice(itertools.cycle((0, 2)), rounds):
         with context.field(batch=BATCH) as field:
             field.await_results(field.add(BATCH))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 from tests.faults.context import Context, Field
 from tests.faults.report import Figure, at_least, at_most, exactly, none, told
 from tests.support.waiting import Stopwatch
@@ -61,7 +63,7 @@ def always_stuck(context: Context) -> list[Figure]:
         ]
 
 
-def _field(context: Context) -> Field:
+def _field(context: Context) -> AbstractContextManager[Field]:
     return context.field(max_batch_seconds=LIMIT, batch=TASKS, lease=2.0)
 
 

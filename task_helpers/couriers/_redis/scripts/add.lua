@@ -2,7 +2,8 @@
 --
 -- Why: safe to repeat. An id that is unfinished is not added again. A repeat after a lost reply also
 -- names the buckets in which results would be, so that a task which ended meanwhile does not run twice.
--- HSET comes first among the writes: Redis refuses it when it is full, before anything was changed.
+-- HSET comes last among the writes: if one before it is refused, an id may stand in a line, where take
+-- skips it, but nothing was added. On a full Redis the first of them is refused.
 --
 -- KEYS  1 m  2 p  3 z  4 d  5 w  6 seq   on a repeat: 7.. the result bucket of each id
 -- ARGV  1 most unfinished tasks, -1: any number   2 rank   3 delay in ms   4 due time in ms, 0: none
@@ -44,7 +45,7 @@ local function ranked(key, score_of)
   call('ZADD', key, unpack(pairs))
 end
 
-call('HSET', m, unpack(fields))
+call('ZADD', w, 0, '0')
 if delay > 0 then
   local time = call('TIME')
   due = time[1] * 1000 + math.floor(time[2] / 1000) + delay
@@ -57,5 +58,5 @@ else
   local before = call('INCRBY', seq, #ids) - #ids
   ranked(z, function(at) return rank * 2 ^ 44 + before + at end)
 end
-call('ZADD', w, 0, '0')
+call('HSET', m, unpack(fields))
 return #ids

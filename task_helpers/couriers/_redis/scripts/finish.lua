@@ -1,10 +1,10 @@
 -- finish: ends up to 1,000 tasks: stores the outcomes, acknowledges, and hints at those who wait.
 --
 -- Why: outcome and acknowledgement are one step, so a task has exactly one outcome. A success counts
--- while the task is unfinished, whoever ran it. An error counts only under the lease of its batch: a
--- worker that was given up cannot fail what another one is doing. A repeat changes nothing and answers
--- the same: an outcome equal to the stored one is not refused.
--- HDEL comes first among the writes: it frees memory, so results still pass on a full Redis.
+-- while the task is unfinished, whoever ran it. An error counts only under the lease of its batch and
+-- while the id is in it, which it leaves: a worker that was given up cannot fail what another one is
+-- doing. A repeat changes nothing and answers the same: an outcome equal to the stored one is not refused.
+-- HDEL or LREM comes first among the writes: it frees memory, so results still pass on a full Redis.
 --
 -- A group is the tasks that end in one way and whose outcomes share a bucket. The ways:
 --   done    a success
@@ -27,10 +27,14 @@ local call = redis.call
 local held = call('ZSCORE', l, token)
 local ended, refused, buried = {}, {}, 0
 
+local function leaves_batch(id)
+  if redis.pcall('LREM', batch, 1, id) ~= 1 then return false end
+  call('RPUSH', batch, '')                    -- a blank keeps a crash in company from looking alone
+  return true
+end
+
 local function bury(id, envelope, outcome)
   local time = call('TIME')
-  call('LREM', batch, 1, id)                  -- it may be queued again while this batch is open; the
-  call('RPUSH', batch, '')                    -- blank keeps a crash in company from looking alone
   call('HSET', xm, id, envelope)
   call('HSET', xe, id, outcome)
   call('ZADD', x, time[1] * 1000 + math.floor(time[2] / 1000), id)
@@ -39,7 +43,7 @@ end
 
 local function finish(way, id, bucket, outcome)
   local envelope = way == 'dead' and held and call('HGET', m, id)
-  if (held or way == 'done') and call('HDEL', m, id) == 1 then
+  if (way == 'done' or held and leaves_batch(id)) and call('HDEL', m, id) == 1 then
     ended[#ended + 1] = id
     if envelope then bury(id, envelope, outcome) end
     return true

@@ -9,12 +9,14 @@ import redis
 
 from task_helpers import exceptions
 from task_helpers.couriers._redis.keys import QueueKeys
-from task_helpers.retries import NO_RETRY, RetryPolicy
+from task_helpers.retries import RetryPolicy
 
 Q = "q"
 
 
-@pytest.mark.parametrize("policy", [NO_RETRY, RetryPolicy(max_attempts=2)], ids=["none", "two"])
+@pytest.mark.parametrize(
+    "policy", [RetryPolicy(), RetryPolicy(max_attempts=2)], ids=["none", "two"]
+)
 def test_an_error_of_a_task_that_left_its_batch_does_not_count(
     courier: Any, other: Any, redis_connection: redis.Redis, prefix: str, policy: RetryPolicy
 ) -> None:

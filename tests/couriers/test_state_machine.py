@@ -34,7 +34,7 @@ from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers.redis import RedisClientTaskCourier, RedisWorkerTaskCourier
 from task_helpers.envelopes import open_envelope
 from task_helpers.exceptions import QueueFull, TaskResultDoesNotExist
-from task_helpers.retries import NO_RETRY, RetryPolicy
+from task_helpers.retries import RetryPolicy
 from tests.support.agreement import agree
 from tests.support.model import QueueModel
 from tests.support.places import LATER, NEW, Id, Task, Token
@@ -58,7 +58,7 @@ WORKERS, ROOM, MAX_DEAD = 3, 60, 4
 HOUR, DAY = 3600, 86_400
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 POLICIES = [
-    NO_RETRY,
+    RetryPolicy(),
     RetryPolicy(max_attempts=3, retry_delay=HOUR, give_up_on=(KeyError,)),
     RetryPolicy(max_attempts=2, retry_delay=9 * DAY, max_retry_delay=9 * DAY),
 ]

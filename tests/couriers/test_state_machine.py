@@ -71,6 +71,7 @@ dues = st.sampled_from(["now", "now", "delayed", "overdue"])
 endings = st.lists(st.sampled_from(["good", "bad", "hopeless"]), min_size=1, max_size=4)
 lossy = st.sampled_from(["add", "take", "finish", "retry", "reclaim", "renew", "cancel"])
 lossy |= st.sampled_from(["requeue_dead", "repair", "any"])
+ends = st.sampled_from(["finish", "retry"])
 indexes = st.sampled_from(["p", "z", "s1", "s2", "d", "l", "c"])
 
 
@@ -113,6 +114,11 @@ class QueueLife(RuleBasedStateMachine):
     @initialize(count=st.integers(1, 40))
     def begin(self, count: int) -> None:
         self.add(count, 0, "now", False, False)
+
+    @rule(count=some, priority=priorities)
+    def add_though_the_reply_is_lost(self, count: int, priority: int) -> None:
+        self.wires[WORKERS].loses = "add"
+        self.add(count, priority, "now", False, False)
 
     @rule(count=some, priority=priorities, due=dues, limited=st.booleans(), bound=st.booleans())
     def add(self, count: int, priority: int, due: str, limited: bool, bound: bool) -> None:
@@ -200,6 +206,13 @@ class QueueLife(RuleBasedStateMachine):
         who = self.busy(at)
         given, self.hands[who] = self.hands[who][:count], self.hands[who][count:]
         self._give(who, dict(zip(given, cycle(how), strict=False)), policy)
+
+    @rule(at=which, count=some, how=endings, policy=st.sampled_from(POLICIES), name=ends)
+    def give_though_the_reply_is_lost(
+        self, at: int, count: int, how: list[str], policy: RetryPolicy, name: str
+    ) -> None:
+        self.wires[self.busy(at)].loses = name
+        self.give(at, count, how, policy)
 
     @rule(who=workers, at=which, how=endings, policy=st.sampled_from(POLICIES))
     def give_what_another_holds(

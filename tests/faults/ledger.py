@@ -43,10 +43,11 @@ class Ledger:
         return self.path.stat().st_size // LINE_BYTES
 
     def executions(self, start: int = 0) -> list[Execution]:
-        """In the order in which they were noted, from that one on."""
+        """In the order in which they were noted, from that one on, without half a line."""
         with self.path.open("rb") as file:
             file.seek(start * LINE_BYTES)
-            lines = file.read().decode().splitlines()
+            noted = file.read()
+        lines = noted[: len(noted) // LINE_BYTES * LINE_BYTES].decode().splitlines()
         fields = (line.split() for line in lines)
         return [
             Execution(UUID(task_id), token, int(pid), int(at)) for task_id, token, pid, at in fields

@@ -182,7 +182,7 @@ class Rounds:
         self.direct.get_tasks(QUEUE, 2)
         tokens = self._connection.zrange(self._keys.leases, 0, -1)
         self._connection.zadd(self._keys.leases, dict.fromkeys(tokens, 1))
-        self.lossy._store._ask._outage_at = 0.0  # the lost replies were no outage
+        self.lossy._store._ask.health._outage_at = 0.0  # the lost replies were no outage
         with self._losing("reclaim"):
             first = [task_id for task_id, _ in self.lossy.get_tasks(QUEUE, 8)]
         self._expect("answer", self._connection.hvals(self._keys.crashes), [b"1", b"1"])

@@ -70,7 +70,9 @@ def look(server: redis.Redis, keys: QueueKeys) -> Seen:
 
 
 def result_in(outcome: bytes) -> Result:
-    return result_of(partial(outcomes.decode, outcome, ids.to_uuid(bytes(16)), serializer_of))
+    start, body = outcomes.split(outcome)
+    task_id = ids.to_uuid(bytes(16))
+    return result_of(partial(outcomes.decode, start, body, task_id, serializer_of))
 
 
 def result_of(read: Callable[[], Any]) -> Result:

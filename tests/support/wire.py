@@ -40,7 +40,7 @@ class Wire:
 
     def set_grace(self, was_cut: bool) -> None:
         self.was_cut = was_cut
-        self._asking._outage_at = math.inf if was_cut else -math.inf
+        self._asking.health._outage_at = math.inf if was_cut else -math.inf
 
     def _matches(self, send: Send, reply: Any) -> bool:
         if self.loses in ("", "any"):

@@ -18,6 +18,8 @@ _PASSING = (
 
 _PASSING_TEXTS = (
     "BUSY ",  # a script runs for too long
+    "MISCONF ",  # it cannot save, and takes no writes meanwhile
+    "NOREPLICAS ",
     "UNBLOCKED ",  # the master became a replica while we waited in BZPOPMIN
 )
 

@@ -17,6 +17,7 @@ import redis
 
 from task_helpers.couriers._redis.commands import script
 from task_helpers.couriers._redis.keys import QueueKeys
+from task_helpers.couriers._redis.verbs import Clock
 from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
 from task_helpers.exceptions import PerformTaskError
 from task_helpers.retries import RetryPolicy
@@ -108,7 +109,7 @@ class Rounds:
         priority = self._random.choice((0, 0, 5, -5))
         with self._losing("add", "TIME"):
             # the clock is read once a minute, and would not be asked here
-            self.lossy._store._clock = (0.0, 0)
+            self.lossy._store._clock = Clock()
             task_ids = self.lossy.bulk_add_tasks_to_queue(
                 QUEUE, range(8), priority=priority, expires=600
             )
@@ -192,7 +193,7 @@ class Rounds:
     def _called(self) -> None:
         """A caller whose hints are lost, and whose looks are."""
         with self._losing("SUBSCRIBE", "look", "add"):
-            self.lossy._transport._hints._disconnect()
+            self.lossy._transport._hints._subscription.close()
             caller = in_thread(self.lossy.call, QUEUE, "call", timeout=30)
             self.tasks += 1
             look = script("look").digest.encode()

@@ -185,7 +185,8 @@ class ClientTaskCourier(TaskCourier):
     def cancel_task(self, queue_name: str, task_id: UUID | str) -> bool:
         """
         Ends a task that no worker has taken: it never runs, and whoever waits for it gets
-        `TaskCancelled`. False when it runs, has ended or is not known.
+        `TaskCancelled`. True as well if it was cancelled before; False when it runs, has ended
+        otherwise or is not known.
         """
         return self._run(self._client.cancel(queue_name, task_id))
 

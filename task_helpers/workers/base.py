@@ -84,7 +84,7 @@ class BaseWorker:
             if callable(getattr(type(self), name, None)):
                 raise TypeError(f"{name} is a method of {type(self).__name__}: override it instead")
             setattr(self, name, value)
-        if not hasattr(task_courier, "bulk_wait_for_tasks"):  # asked like this of a lazy one too
+        if not hasattr(task_courier, "bulk_wait_for_tasks"):  # not isinstance: a proxy is fine
             raise TypeError(
                 f"a {type(task_courier).__name__} takes no tasks: give {type(self).__name__} a "
                 "courier for workers, such as RedisWorkerTaskCourier"

@@ -42,11 +42,8 @@ def _parts(task_data: Any) -> tuple[str, Sequence[Any], Mapping[str, Any]]:
             'task_data must be {"function": name, "args": (...), "kwargs": {...}} with the name of '
             f"a registered function, not {task_data!r:.100}"
         )
-    name, args, kwargs = (
-        task_data["function"],
-        task_data.get("args", ()),
-        task_data.get("kwargs", {}),
-    )
+    name = task_data["function"]
+    args, kwargs = task_data.get("args", ()), task_data.get("kwargs", {})
     if unknown := [key for key in task_data if key not in KEYS]:
         raise InvalidFunction(
             f"task_data of {name} has the unknown {unknown!r:.100}: give arguments of the function "

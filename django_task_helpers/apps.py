@@ -17,8 +17,8 @@ class TaskHelpersConfig(AppConfig):
     def ready(self) -> None:
         """
         Imports the `tasks.py` of each app, so that its functions are registered in every process.
-        The `workers.py` are imported when a worker or the list of queues is asked for: they may
-        be heavy, and a web process can do without them. Opens no connection.
+        The `workers.py` may be heavy: they are imported when somebody asks for the queues, which
+        are a worker, the admin page and the checks. Opens no connection.
         """
         register(check_settings)
         register(check_command_name)

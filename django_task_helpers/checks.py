@@ -13,7 +13,9 @@ What `manage.py check` says of `TASK_HELPERS`. It opens no connection.
     task_helpers.E010   OPTIONS that the worker does not take
     task_helpers.E011   no courier has this alias
     task_helpers.E012   two workers for one queue
+    task_helpers.E013   an app's `workers.py` cannot be imported
     task_helpers.W001   django-channels has a command `runworker` too
+    task_helpers.W002   `TASK_HELPERS` is not set
 """
 
 from __future__ import annotations
@@ -26,16 +28,18 @@ from django.core.checks import CheckMessage, Error, Warning
 
 from django_task_helpers.conf import SettingError, is_set, read_settings
 from django_task_helpers.couriers.building import build_courier
-from django_task_helpers.workers import make_queue, worker_classes
+from django_task_helpers.workers import WorkerClass, make_queue, worker_classes, worker_courier
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
     """What is wrong in its shape; if nothing, each courier and queue that cannot be made."""
-    if not is_set():
-        return []
     settings, errors = read_settings()
     found = errors or (*_courier_errors(settings.couriers.values()), *_queue_errors())
-    return [Error(error.problem, hint=f"{error.remedy}.", id=error.id) for error in found]
+    kind = Error if is_set() else Warning
+    return [
+        kind(error.problem, hint=f"{error.remedy}.", id=error.id)
+        for error in {error.problem: error for error in found}.values()
+    ]
 
 
 def check_command_name(**_: Any) -> list[CheckMessage]:
@@ -56,9 +60,17 @@ def _courier_errors(settings: Any) -> Iterator[SettingError]:
 
 
 def _queue_errors() -> Iterator[SettingError]:
-    found = worker_classes()
+    try:
+        found = worker_classes()
+    except SettingError as error:
+        yield error
+        found = {}
     for name in sorted(read_settings()[0].queues.keys() | found.keys()):
-        yield from _error(make_queue, name, found.get(name, []))
+        yield from _error(_make_courier_too, name, found.get(name, []))
+
+
+def _make_courier_too(name: str, found: list[WorkerClass]) -> None:
+    worker_courier(make_queue(name, found).courier)
 
 
 def _error(function: Callable[..., object], *arguments: Any) -> Iterator[SettingError]:

@@ -105,7 +105,7 @@ def get_settings() -> TaskHelpersSettings:
 def read_settings() -> tuple[TaskHelpersSettings, tuple[SettingError, ...]]:
     """What can be used of the settings, and everything that is wrong in their shape."""
     if (value := getattr(django_settings, SETTING, None)) is None:
-        missing = SettingError("E001", SETTING, "is not set", _EXAMPLE)
+        missing = SettingError("W002", SETTING, "is not set", _EXAMPLE)
         return TaskHelpersSettings({}, {}), (missing,)
     reader = _Reader()
     return reader.read(value), tuple(reader.errors)
@@ -120,12 +120,19 @@ def place(*keys: str) -> str:
     return SETTING + "".join(f'["{key}"]' for key in keys)
 
 
-def known(names: Iterable[str], wanted: object = "") -> str:
-    """The names to choose from, for messages; a near match to what was wanted comes first."""
+def known(names: Iterable[str], *wanted: object) -> str:
+    """The names to choose from, for messages; near matches to what was wanted come first."""
     names = sorted(map(str, names))
-    near = difflib.get_close_matches(str(wanted)[:200], names, n=1)
-    guess = f"did you mean {near[0]!r}? " if near else ""
+    near = dict.fromkeys(name for want in wanted for name in _near(str(want), names))
+    guess = f"did you mean {' and '.join(map(repr, near))}? " if near else ""
     return f"{guess}known: {', '.join(names) or 'none'}"
+
+
+def _near(wanted: str, names: Iterable[str]) -> list[str]:
+    """One at the most, whatever the case of its letters."""
+    by_lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(wanted[:200].lower(), by_lower, n=1)
+    return [by_lower[name] for name in near]
 
 
 def _forget(*, setting: str, **_: Any) -> None:

@@ -9,16 +9,18 @@ is what `manage.py runworker` does, for scripts and tests.
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from types import ModuleType
 from typing import Any, TypeGuard, cast
 
 from django.apps import AppConfig, apps
 from django.db import connections
-from django.utils.module_loading import autodiscover_modules, import_string, module_has_submodule
+from django.utils.module_loading import import_string, module_has_submodule
 
 from django_task_helpers.conf import QueueSettings, SettingError, get_settings, known, place
 from django_task_helpers.couriers import couriers
@@ -60,8 +62,10 @@ def known_queues() -> dict[str, Queue]:
 
 
 def worker_classes() -> dict[str, list[WorkerClass]]:
-    """Per queue the worker classes with that `queue_name` defined in an app's `workers.py`."""
-    autodiscover_modules(MODULE)
+    """
+    Per queue the worker classes with that `queue_name` defined in an app's `workers.py`. Raises
+    `SettingError` for a module that cannot be imported.
+    """
     found = defaultdict[str, list[WorkerClass]](list)
     for config in apps.get_app_configs():
         for worker_class in _classes_of(config):
@@ -99,10 +103,21 @@ def build_worker(queue_name: str, courier: str | None = None, **fields: Any) -> 
             f"in {place('QUEUES')}, or a worker class with its queue_name in an app's workers.py"
         )
     queue = queues[queue_name]
-    task_courier = _worker_courier(courier or queue.courier)
+    task_courier = worker_courier(courier or queue.courier)
     worker = _make_worker(queue, task_courier, fields)
     setattr(worker, "perform_tasks", fresh_connections()(worker.perform_tasks))  # noqa: B010
     return worker
+
+
+def worker_courier(alias: str) -> WorkerTaskCourier:
+    """The courier of this alias; raises `SettingError` for one that takes no tasks."""
+    courier_settings(alias)
+    courier = cast(TaskCourier, couriers[alias])
+    if not isinstance(courier, WorkerTaskCourier):
+        remedy = "name a courier for workers or for both sides"
+        what = f"{type(courier).__name__} takes no tasks"
+        raise SettingError("E003", place("COURIERS", alias, "BACKEND"), what, remedy)
+    return courier
 
 
 class UnknownQueue(LookupError):
@@ -136,10 +151,27 @@ def _refresh_connections() -> None:
 def _classes_of(config: AppConfig) -> Iterator[WorkerClass]:
     if not module_has_submodule(config.module, MODULE):
         return
-    module = import_module(f"{config.name}.{MODULE}")
+    module = _import_workers(config)
     for value in vars(module).values():
         if _is_worker_class(value) and value.__module__ == module.__name__ and value.queue_name:
             yield value
+
+
+def _import_workers(config: AppConfig) -> ModuleType:
+    name = f"{config.name}.{MODULE}"
+    try:
+        return import_module(name)
+    except Exception as error:  # whatever code at the top of a module raises
+        what = f"cannot be imported: {type(error).__name__}: {error}"
+        remedy = f"correct {_place(error)}"
+        raise SettingError("E013", name, " ".join(what.split()), remedy) from error
+
+
+def _place(error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}"
+    line = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{line.filename}, line {line.lineno}"
 
 
 def _is_worker_class(value: Any) -> TypeGuard[WorkerClass]:
@@ -178,10 +210,10 @@ def _imported(path: str, where: str) -> WorkerClass:
 
 def _check_options(settings: QueueSettings, worker_class: WorkerClass) -> None:
     allowed = _fields(worker_class)
-    for name in settings.options:
-        if name not in allowed:
-            what = f"{name!r} is not a field of {worker_class.__qualname__}"
-            raise SettingError("E010", settings.where("OPTIONS"), what, known(allowed, name))
+    if unknown := [name for name in settings.options if name not in allowed]:
+        are = "is not a field" if len(unknown) == 1 else "are not fields"
+        what = f"{' and '.join(map(repr, unknown))} {are} of {worker_class.__qualname__}"
+        raise SettingError("E010", settings.where("OPTIONS"), what, known(allowed, *unknown))
 
 
 def _fields(worker_class: WorkerClass) -> set[str]:
@@ -204,13 +236,3 @@ def _make_worker(
         where, remedy = place("QUEUES", queue.name, "OPTIONS"), "correct it there or in the class"
         raise SettingError("E010", where, str(error), remedy) from error
     return worker
-
-
-def _worker_courier(alias: str) -> WorkerTaskCourier:
-    courier_settings(alias)
-    courier = cast(TaskCourier, couriers[alias])
-    if not isinstance(courier, WorkerTaskCourier):
-        remedy = "name a courier for workers or for both sides"
-        what = f"{type(courier).__name__} takes no tasks"
-        raise SettingError("E003", place("COURIERS", alias, "BACKEND"), what, remedy)
-    return courier

@@ -12,9 +12,17 @@ MAX_SECONDS = 100 * 365 * 24 * 3600.0
 
 
 def seconds(value: Duration, name: str) -> float:
-    """The duration in seconds; `ValueError` when it is negative, not finite or over a century."""
-    number = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    if not 0 <= number <= MAX_SECONDS:
+    """
+    The duration in seconds; `ValueError` when it is no number, negative, not finite or over a
+    century.
+
+    - name - of the argument or option, for the message.
+    """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    elif not hasattr(value, "__float__"):  # a str has none: "5" is no number
+        raise ValueError(f"{name} must be a number of seconds or a timedelta, not {value!r}")
+    if not 0 <= (number := float(value)) <= MAX_SECONDS:
         raise ValueError(f"{name} must be between 0 and {MAX_SECONDS:.0f} seconds, not {value!r}")
     return number
 

@@ -48,7 +48,7 @@ class ResultTooLarge(TaskHelpersError, ValueError):
 
 
 class InvalidFunction(TaskHelpersError, ValueError):
-    """A function cannot be registered under this name."""
+    """A function cannot be registered under this name, or task_data is no call of one."""
 
 
 class UnknownFunction(TaskHelpersError, LookupError):

@@ -21,6 +21,8 @@ from task_helpers import ids
 from task_helpers.couriers.base import TaskCourier, WorkerTaskCourier
 from task_helpers.couriers.memory import MemoryServer
 from task_helpers.envelopes import open_envelope
+from task_helpers.plurals import counted
+from task_helpers.registry import with_function_name
 from task_helpers.tasks import Task
 from task_helpers.workers.base import BaseWorker
 
@@ -47,16 +49,18 @@ def assert_enqueued(
     """
     Fails unless the queue holds tasks with this task_data that no worker has taken.
 
-    - task_data - compared by ==, so `unittest.mock.ANY` may stand inside; ANYTHING by default.
+    - task_data - compared by ==, so `unittest.mock.ANY` may stand inside; ANYTHING by default. A
+      registered function under "function" stands for its name, as where the task is added.
     - count - exactly how many, 0: none; None: one or more.
     """
+    task_data = with_function_name(task_data)
     tasks = [data for _, data in all_enqueued(courier, queue_name)]
     found = sum(task_data is ANYTHING or data == task_data for data in tasks)
     if found == 0 if count is None else found != count:
-        wanted = "tasks" if task_data is ANYTHING else f"tasks {task_data!r}"
-        number = "some" if count is None else count
+        wanted = "some tasks" if count is None else counted(count, "task")
+        like = "" if task_data is ANYTHING else f" {task_data!r}"
         raise AssertionError(
-            f"expected {number} {wanted} in queue {queue_name} and found {found} among {tasks!r}"
+            f"expected {wanted}{like} in queue {queue_name} and found {found} among {tasks!r}"
         )
 
 
@@ -103,7 +107,7 @@ def _made(
 ) -> BaseWorker:
     if isinstance(worker, type):
         return worker(courier, **fields)
-    if fields or worker.task_courier is not courier:
+    if fields or worker.task_courier != courier:  # a lazy one equals the one it stands for
         raise TypeError("give fields with a worker class, and a worker together with its courier")
     return worker
 

@@ -6,15 +6,20 @@ import doctest
 import json
 import re
 import shlex
+import signal
+import socket
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import pytest
 
 from tests.support.docs import ROOT, Page, expected_output, page, pages
 from tests.support.docs_processes import run, running
-from tests.support.servers import RedisServer
+from tests.support.servers import RedisServer, free_port
+from tests.support.waiting import wait_until
 
 README = page("README.md")
 EVERY_PAGE = pytest.mark.parametrize("page", pages(), ids=repr)
@@ -43,15 +48,28 @@ def test_python_compiles(page: Page) -> None:
 
 def test_readme_shows_no_command_that_nobody_tried() -> None:
     targets = re.findall(r"^(\w+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    tried = {f"make {target}" for target in targets} | {"pip install .", WORKER_COMMAND}
-    shown = {fence.code.strip() for fence in README.fences if fence.info == "bash"}
-    assert shown <= tried
-    assert set(re.findall(r"`(make [^`]+)`", README.prose)) <= tried
+    makes = {f"make {target}" for target in targets}
+    assert [line for line in readme_commands() if line not in makes] == [
+        "pip install .",
+        *SITE_COMMANDS,
+        *TABLE_COMMANDS,
+        WORKER_COMMAND,
+        SERVER_COMMAND,
+        *(line for line in readme_commands() if line.startswith("curl ")),
+    ]
+    assert set(re.findall(r"`(make [^`]+)`", README.prose)) <= makes
 
 
 # --- The README as a user follows it
 
+SITE_COMMANDS = [
+    "django-admin startproject mysite",
+    "cd mysite",
+    "python manage.py startapp shop",
+]
+TABLE_COMMANDS = ["python manage.py makemigrations shop", "python manage.py migrate"]
 WORKER_COMMAND = "python manage.py runworker bulk_data_saving"
+SERVER_COMMAND = "python manage.py runserver"
 CLASSIC_COMMAND = "python manage.py runworker reports"
 CALLERS = 20
 
@@ -66,9 +84,15 @@ def create(name):
     response = create_product(request)
     return [name, response.status_code, json.loads(response.content)]
 
-with concurrent.futures.ThreadPoolExecutor({CALLERS}) as pool:
-    print(json.dumps(list(pool.map(create, map(str, range({CALLERS}))))))
+with concurrent.futures.ThreadPoolExecutor({CALLERS} + 1) as pool:
+    print(json.dumps(list(pool.map(create, [*map(str, range({CALLERS})), ""]))))
 """
+"""One of them without a name."""
+
+
+def readme_commands() -> list[str]:
+    fences = (fence.code for fence in README.fences if fence.info == "bash")
+    return [line for code in fences for line in code.splitlines()]
 
 
 def readme_file(name: str, redis_url: str) -> str:
@@ -89,34 +113,70 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Path:
     """A new project with what the README says, migrated."""
-    folder = tmp_path_factory.mktemp("site")
-    run(["python", "-m", "django", "startproject", "mysite", "."], folder)
-    run(["python", "manage.py", "startapp", "shop"], folder)
+    folder = follow(SITE_COMMANDS, tmp_path_factory.mktemp("site"))
     with (folder / "mysite/settings.py").open("a") as settings:
         settings.write(readme_file("mysite/settings.py", redis_url))
-    for name in ("models", "workers", "views", "tasks"):
-        path = f"shop/{name}.py"
+    shop = [f"shop/{name}.py" for name in ("models", "workers", "views", "tasks")]
+    for path in ("mysite/urls.py", *shop):
         (folder / path).write_text(readme_file(path, redis_url))
-    run(["python", "manage.py", "makemigrations", "shop"], folder)
-    run(["python", "manage.py", "migrate"], folder)
+    return follow(TABLE_COMMANDS, folder)
+
+
+def follow(commands: Iterable[str], folder: Path) -> Path:
+    """Runs them one after the other; where it ends up."""
+    for words in map(shlex.split, commands):
+        if words[0] == "cd":
+            folder /= words[1]
+        else:
+            run(words, folder)
     return folder
 
 
 def test_each_request_of_the_readme_gets_its_own_row(site: Path) -> None:
-    assert f"```bash\n{WORKER_COMMAND}\n```" in README.text
     with running(shlex.split(WORKER_COMMAND), site) as worker:
         worker.wait_for_output("on queue bulk_data_saving starts")
         answers = json.loads(
             run(["python", "-c", CALL_THE_VIEW], site, DJANGO_SETTINGS_MODULE="mysite.settings")
         )
         assert worker.terminate() == 0, worker.output
-        assert f"stopped (SIGTERM): {CALLERS} tasks" in worker.output
+        assert f"stopped (SIGTERM): {CALLERS + 1} tasks" in worker.output
 
     with sqlite3.connect(site / "db.sqlite3") as database:
         rows = dict(database.execute("SELECT name, id FROM shop_product"))
     assert len(rows) == CALLERS
+    _, status, refused = answers.pop()
+    assert (status, refused) == (400, {"error": "{'name': ['This field cannot be blank.']}"})
     for name, status, product in answers:
         assert (status, product) == (201, {"id": rows[name], "name": name})
+
+
+def test_the_server_of_the_readme_answers_as_it_says(site: Path) -> None:
+    # given the worker and the web server, on another port
+    port = str(free_port())
+    [curl] = [line for line in readme_commands() if line.startswith("curl ")]
+    server_command = [*shlex.split(SERVER_COMMAND), "--noreload", port]
+    with running(shlex.split(WORKER_COMMAND), site), running(server_command, site) as server:
+        server.wait_for_output("Quit the server")
+        wait_until(lambda: is_open(int(port)))
+        # when the client of the README asks
+        answer = post(curl.replace(":8000/", f":{port}/"))
+    # then it gets what the README says, but for the number of the row
+    [promised] = re.findall(r"The answer is `(.*?)`", README.prose)
+    assert re.sub(r"\d+", "1", answer, count=1) == promised
+
+
+def post(curl: str) -> str:
+    """What the command line `curl -d name=value ... URL` does."""
+    *words, url = shlex.split(curl)
+    assert words[1::2] == ["-d"] * len(words[2::2])
+    body = urlencode(dict(word.split("=") for word in words[2::2])).encode()
+    with urlopen(url, body, timeout=20) as answer:
+        return answer.read().decode()
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_function_of_the_readme_is_called(site: Path, redis_url: str) -> None:
@@ -133,8 +193,12 @@ def test_a_function_of_the_readme_is_called(site: Path, redis_url: str) -> None:
 def test_the_plain_programs_of_the_readme_find_each_other(tmp_path: Path, redis_url: str) -> None:
     for name in ("client.py", "worker.py"):
         (tmp_path / name).write_text(readme_file(name, redis_url))
-    with running(["python", "worker.py"], tmp_path):
+    with running(["python", "worker.py"], tmp_path) as worker:
         said = run(["python", "client.py"], tmp_path)
+        assert worker.terminate(signal.SIGINT) == 0, worker.output
+    assert worker.output.splitlines() == re.findall(
+        r'print\("(.*)"\)', readme_file("worker.py", redis_url)
+    )
     uuid = r"UUID\('[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}'\)"
     promised = expected_output(readme_file("client.py", redis_url))
     assert re.fullmatch(re.escape(promised).replace(r"UUID\('\.\.\.'\)", uuid), said)

@@ -45,6 +45,7 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.exceptions": Floor.WORDS,
     "task_helpers.durations": Floor.WORDS,
     "task_helpers.ids": Floor.WORDS,
+    "task_helpers.plurals": Floor.WORDS,
     "task_helpers.tasks": Floor.WORDS,
     "task_helpers.envelopes": Floor.WORDS,
     "task_helpers._wire_types": Floor.WORDS,

@@ -16,6 +16,7 @@ from task_helpers.couriers.memory import (
 )
 from task_helpers.couriers.redis import RedisClientTaskCourier
 from task_helpers.exceptions import PerformTaskError
+from task_helpers.registry import task_function
 from task_helpers.testing import all_enqueued, assert_enqueued, run_queue, running_worker
 from task_helpers.workers.base import BaseWorker
 
@@ -79,7 +80,7 @@ def test_assert_enqueued_looks_and_leaves(courier: Any) -> None:
     ("arguments", "complaint"),
     [
         ({"task_data": 3}, "expected some tasks 3 in queue shop and found 0 among [1, 2]"),
-        ({"count": 1}, "expected 1 tasks in queue shop and found 2 among [1, 2]"),
+        ({"count": 1}, "expected 1 task in queue shop and found 2 among [1, 2]"),
         ({"task_data": 1, "count": 0}, "expected 0 tasks 1 in queue shop and found 1"),
     ],
     ids=str,
@@ -89,6 +90,17 @@ def test_a_failure_says_what_was_there(courier: Any, arguments: Any, complaint: 
     with pytest.raises(AssertionError) as caught:
         assert_enqueued(courier, Q, **arguments)
     assert complaint in str(caught.value)
+
+
+@task_function(name="tests.shop.report")
+def report(month: str) -> str:
+    return month
+
+
+def test_a_function_stands_for_its_name(courier: Any) -> None:
+    courier.add_task_to_queue(Q, {"function": report, "args": ("2026-11",)})
+    assert_enqueued(courier, Q, {"function": report, "args": ("2026-11",)}, count=1)
+    assert_enqueued(courier, Q, {"function": "tests.shop.report", "args": ("2026-11",)}, count=1)
 
 
 def test_taken_tasks_are_not_enqueued(courier: Any) -> None:

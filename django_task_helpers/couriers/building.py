@@ -9,6 +9,7 @@ import redis
 from django.conf import settings as django_settings
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.asyncio import async_unsafe
 from django.utils.module_loading import import_string
 
 from django_task_helpers.conf import (
@@ -24,6 +25,16 @@ from task_helpers.couriers.options import CourierOptions
 
 CONNECTION = "redis_connection"
 """The constructor's argument that CACHE and LOCATION are for."""
+
+
+WAITING = (
+    "call",
+    "wait_for_task_result",
+    "bulk_wait_for_task_results",
+    "wait_for_task",
+    "bulk_wait_for_tasks",
+)
+"""The methods that may take as long as their timeout."""
 
 
 def courier_settings(alias: str, where: str = place("COURIERS")) -> CourierSettings:
@@ -45,7 +56,8 @@ def build_courier(settings: CourierSettings) -> ClientWorkerTaskCourier:
     A new courier; raises `SettingError` for settings that make none.
 
     The type is that of a courier for both sides, which most are; one for a single side lacks the
-    methods of the other.
+    methods of the other. In a thread with a running event loop its methods that wait raise
+    `SynchronousOnlyOperation`.
     """
     backend = _backend(settings)
     keywords = _keywords(backend)
@@ -54,10 +66,21 @@ def build_courier(settings: CourierSettings) -> ClientWorkerTaskCourier:
     if (connection := _connection(settings, needed=CONNECTION in keywords)) is not None:
         arguments[CONNECTION] = connection
     try:
-        return cast(ClientWorkerTaskCourier, backend(**arguments))
+        built = backend(**arguments)
     except (TypeError, ValueError) as error:
         remedy = f"correct it; {known(keywords - {CONNECTION})}"
         raise SettingError("E007", settings.where("OPTIONS"), str(error), remedy) from error
+    _keep_out_of_event_loops(built)
+    return cast(ClientWorkerTaskCourier, built)
+
+
+def _keep_out_of_event_loops(courier: TaskCourier) -> None:
+    """There each wait would hold up all requests of the process, not its own alone."""
+    for name in WAITING:
+        if method := getattr(courier, name, None):
+            remedy = f"await sync_to_async(courier.{name}, thread_sensitive=False)(...)"
+            message = f"{name} would hold up the event loop while it waits: write {remedy}."
+            setattr(courier, name, async_unsafe(message)(method))
 
 
 def _backend(settings: CourierSettings) -> type[TaskCourier]:
@@ -89,10 +112,10 @@ def _keywords(backend: type) -> set[str]:
 def _check_options(settings: CourierSettings, keywords: set[str]) -> None:
     """In Python an unknown keyword becomes an attribute; in settings it is a slip of the pen."""
     allowed = keywords - {CONNECTION}
-    for name in settings.options:
-        if name not in allowed:
-            where, what = settings.where("OPTIONS"), f"{name!r} is not an option"
-            raise SettingError("E007", where, what, known(allowed, name))
+    if unknown := [name for name in settings.options if name not in allowed]:
+        are = "is not an option" if len(unknown) == 1 else "are not options"
+        what = f"{' and '.join(map(repr, unknown))} {are}"
+        raise SettingError("E007", settings.where("OPTIONS"), what, known(allowed, *unknown))
 
 
 def _connection(settings: CourierSettings, needed: bool) -> Any:

@@ -14,6 +14,7 @@ from task_helpers.effects import Flow
 from task_helpers.envelopes import Header, open_envelope
 from task_helpers.exceptions import DeserializationError, TaskExpired
 from task_helpers.outcomes import NOT_STORED
+from task_helpers.plurals import counted
 
 logger = logging.getLogger("task_helpers.couriers")
 
@@ -71,4 +72,5 @@ def silent_end(task_id: bytes, held: Held) -> End:
 
 def report_refused(queue: str, refused: set[bytes]) -> None:
     if refused:
-        logger.warning("%d results in queue %s came too late: not stored.", len(refused), queue)
+        number = counted(len(refused), "result")
+        logger.warning("%s in queue %s came too late: not stored.", number, queue)

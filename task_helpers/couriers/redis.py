@@ -38,7 +38,11 @@ class _RedisTaskCourier(TaskCourier):
         store = RedisStore(asking, hints, prefix, options)
         super().__init__(store, self._transport.perform, options)
         self.redis_connection = redis_connection
+        self._place = f"{connector.address()} prefix={prefix!r}"
         set_attributes(self, attributes)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._place}>"
 
     def close(self) -> None:
         self._transport.close()

@@ -8,16 +8,19 @@ from typing import Any
 from uuid import UUID
 
 from task_helpers.exceptions import TaskNotReturned
+from task_helpers.plurals import counted
 from task_helpers.tasks import Task
 
 logger = logging.getLogger("task_helpers.workers")
 
 
 def perform_batch(
-    perform_tasks: Callable[[list[Task]], Any], tasks: list[Task], needs_results: bool
+    perform_tasks: Callable[[list[Task]], Any], tasks: list[Task], needs_results: bool, queue: str
 ) -> list[Task]:
     """
     Runs a batch and returns exactly one (task_id, result or exception) per task, in order.
+
+    - queue - its name, for the log.
 
     An exception fails every task of the batch, also `SystemExit`, which must not end a worker
     that others wait for. `KeyboardInterrupt` passes: somebody wants the worker to stop.
@@ -25,25 +28,32 @@ def perform_batch(
     task_ids = [task_id for task_id, _ in tasks]  # before user code can change the list
     try:
         returned = perform_tasks(tasks)
-        results = {} if returned is None and not needs_results else _pairs(returned, task_ids)
+        nothing = returned is None and not needs_results
+        results = {} if nothing else _pairs(returned, task_ids, queue)
     except (Exception, SystemExit) as error:
-        logger.exception("A batch of %d tasks failed.", len(task_ids))
+        logger.exception("A batch of %s in queue %s failed.", _tasks(len(task_ids)), queue)
         return [(task_id, as_exception(error)) for task_id in task_ids]
-    missing = None if not needs_results else _not_returned(returned)
+    if not needs_results:
+        return [(task_id, results.get(task_id)) for task_id in task_ids]
+    _report_missing(len(task_ids) - len(results), len(task_ids), queue)
+    missing = _not_returned(returned)
     return [(task_id, results.get(task_id, missing)) for task_id in task_ids]
 
 
-def _pairs(returned: Any, task_ids: Sequence[UUID]) -> dict[UUID, Any]:
+def _pairs(returned: Any, task_ids: Sequence[UUID], queue: str) -> dict[UUID, Any]:
     """The usable ones among the returned pairs; the first result of a task counts."""
     expected, results = set(task_ids), dict[UUID, Any]()
+    foreign, repeated = list[Any](), list[UUID]()
     for item in () if returned is None else returned:
         task_id, result = _pair(item)
         if task_id not in expected:
-            logger.error("perform_tasks returned %.200r, which is no task of its batch.", item)
+            foreign.append(item)
         elif task_id in results:
-            logger.error("perform_tasks returned task %s twice: the first result counts.", task_id)
+            repeated.append(task_id)
         else:
             results[task_id] = result
+    _report_foreign(foreign, queue)
+    _report_repeated(repeated, queue)
     return results
 
 
@@ -51,6 +61,42 @@ def _pair(item: Any) -> tuple[Any, Any]:
     if isinstance(item, (tuple, list)) and len(item) == 2 and isinstance(item[0], UUID):
         return item[0], item[1]
     return None, None
+
+
+def _report_missing(missing: int, number: int, queue: str) -> None:
+    if missing:
+        logger.error(
+            "%d of %s in queue %s got no result: return [(task_id, task_result), ...] with every "
+            "task of the batch.",
+            missing,
+            _tasks(number),
+            queue,
+        )
+
+
+def _report_foreign(items: Sequence[Any], queue: str) -> None:
+    if items:
+        logger.error(
+            "perform_tasks of queue %s returned %s that are no task of the batch, such as %.200r: "
+            "return (task_id, task_result) with the ids of the tasks it got.",
+            queue,
+            counted(len(items), "item"),
+            items[0],
+        )
+
+
+def _report_repeated(task_ids: Sequence[UUID], queue: str) -> None:
+    if task_ids:
+        logger.error(
+            "perform_tasks of queue %s returned %s twice, such as %s: the first result counts.",
+            queue,
+            _tasks(len(task_ids)),
+            task_ids[0],
+        )
+
+
+def _tasks(number: int) -> str:
+    return counted(number, "task")
 
 
 def _not_returned(returned: Any) -> TaskNotReturned:

@@ -17,7 +17,8 @@ from task_helpers.couriers.base import WorkerTaskCourier
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.couriers.store import MAX_BATCH
 from task_helpers.durations import Duration, seconds
-from task_helpers.exceptions import CourierError, CourierUnavailable
+from task_helpers.exceptions import CourierError, CourierUnavailable, InvalidQueueName
+from task_helpers.plurals import counted
 from task_helpers.retries import ErrorTypes, RetryPolicy
 from task_helpers.tasks import Task
 from task_helpers.workers._execution import as_exception, perform_batch
@@ -83,6 +84,11 @@ class BaseWorker:
             if callable(getattr(type(self), name, None)):
                 raise TypeError(f"{name} is a method of {type(self).__name__}: override it instead")
             setattr(self, name, value)
+        if not hasattr(task_courier, "bulk_wait_for_tasks"):  # not isinstance: a proxy is fine
+            raise TypeError(
+                f"a {type(task_courier).__name__} takes no tasks: give {type(self).__name__} a "
+                "courier for workers, such as RedisWorkerTaskCourier"
+            )
         self.task_courier = task_courier
         self.tasks_performed = 0
         self.iterations_performed = 0
@@ -162,7 +168,9 @@ class BaseWorker:
         if not tasks:
             return not (self.burst or self._stopping)
         with self._holding(tasks):
-            results = perform_batch(self.perform_tasks, tasks, self.needs_result_returning)
+            results = perform_batch(
+                self.perform_tasks, tasks, self.needs_result_returning, self.queue_name
+            )
             self._return(results)
         self.tasks_performed += len(results)
         self.iterations_performed += 1
@@ -170,6 +178,8 @@ class BaseWorker:
 
     def check_fields(self) -> None:
         """`ValueError` when a class field has a value that no worker can have."""
+        if not self.queue_name:
+            raise InvalidQueueName(f"set queue_name of {type(self).__name__}: it works on no queue")
         valid_queue_name(self.queue_name)
         seconds(self.linger, "linger")
         if not 1 <= (count := self.max_tasks_per_iteration) <= MAX_BATCH:
@@ -183,8 +193,8 @@ class BaseWorker:
     # --- The parts of these
 
     def _work(self, total_iterations: int | None) -> None:
-        name = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
-        self.task_courier.renew_leases(self.queue_name, name, ())  # raises when the store is away
+        self._name = name = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
+        self._reach_store()
         for concern in self.task_courier.get_store_concerns():
             logger.warning("%s", concern)
         limit = self.max_batch_seconds
@@ -195,13 +205,17 @@ class BaseWorker:
             self._iterate(total_iterations)
         finally:
             self._leases.stop()
-            self._give_back(name)
+            self._give_back()
 
-    def _give_back(self, name: str) -> None:
+    def _reach_store(self) -> None:
+        """Reports that the worker lives. Raises when the store is away."""
+        self.task_courier.renew_leases(self.queue_name, self._name, ())
+
+    def _give_back(self) -> None:
         """When the store cannot be told, the lease runs out and others get the tasks."""
         try:
             self.task_courier.release_tasks(self.queue_name, self._batch)
-            self.task_courier.say_farewell(self.queue_name, name)
+            self.task_courier.say_farewell(self.queue_name, self._name)
         except CourierError as error:
             logger.warning("The store was not told that the worker stopped: %s", error)
 
@@ -237,10 +251,16 @@ class BaseWorker:
 
     def _perform_through_outages(self) -> Ended | None:
         """One iteration, whatever becomes of the store; what it ended, or None."""
+        away = False
         while not self._stopping:
             try:
+                if away:
+                    self._reach_store()
+                    away = False
+                    logger.warning("The store is back.")
                 return None if self.perform_iteration() or self._stopping else Ended.EMPTY
             except CourierUnavailable as error:
+                away = True
                 logger.warning("Waiting for the store to come back: %s", error)
             except CourierError as error:
                 logger.error("%s. A WRONGTYPE is mended by repair_queue() of a courier.", error)
@@ -261,16 +281,20 @@ class BaseWorker:
         Results are worth more than a batch performed twice: they wait as long as the store is
         away. For a lease when the worker is to stop, or the store refuses them.
         """
-        until = time.monotonic() + self.task_courier.options.lease_ms / 1000
+        until, waited = time.monotonic() + self.task_courier.options.lease_ms / 1000, False
         while True:
             try:
-                return self.return_task_results(results)
+                self.return_task_results(results)
+                break
             except CourierError as error:
                 hopeful = isinstance(error, CourierUnavailable) and not self._stopping
                 if not hopeful and time.monotonic() > until:
                     raise
-                logger.warning("%d results wait for the store: %s", len(results), error)
+                number, waited = counted(len(results), "result"), True
+                logger.warning("Waiting for the store with %s: %s", number, error)
             time.sleep(OUTAGE_PAUSE)
+        if waited:
+            logger.warning("The store is back.")
 
     def _acknowledge(self, tasks: list[Task]) -> None:
         failed = [task for task in tasks if isinstance(task[1], Exception)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from task_helpers.exceptions import InvalidFunction
 from task_helpers.registry import Registry, registry
 from task_helpers.tasks import Task
 from task_helpers.workers.base import BaseWorker
+
+KEYS = ("function", "args", "kwargs")
 
 
 class ClassicWorker(BaseWorker):
@@ -34,10 +36,21 @@ class ClassicWorker(BaseWorker):
         return self.functions.get(name)(*args, **kwargs)
 
 
-def _parts(task_data: Any) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+def _parts(task_data: Any) -> tuple[str, Sequence[Any], Mapping[str, Any]]:
     if not isinstance(task_data, Mapping) or not isinstance(task_data.get("function"), str):
         raise InvalidFunction(
             'task_data must be {"function": name, "args": (...), "kwargs": {...}} with the name of '
             f"a registered function, not {task_data!r:.100}"
         )
-    return task_data["function"], tuple(task_data.get("args", ())), task_data.get("kwargs", {})
+    name = task_data["function"]
+    args, kwargs = task_data.get("args", ()), task_data.get("kwargs", {})
+    if unknown := [key for key in task_data if key not in KEYS]:
+        raise InvalidFunction(
+            f"task_data of {name} has the unknown {unknown!r:.100}: give arguments of the function "
+            'under "args" or "kwargs"'
+        )
+    if not isinstance(args, (list, tuple)):
+        raise InvalidFunction(f'"args" of {name} must be a list or tuple, not {args!r:.100}')
+    if not isinstance(kwargs, Mapping):
+        raise InvalidFunction(f'"kwargs" of {name} must be a dict, not {kwargs!r:.100}')
+    return name, args, kwargs

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.apps import apps
@@ -12,10 +14,11 @@ from django.core.exceptions import ImproperlyConfigured
 
 from django_task_helpers import couriers
 from django_task_helpers.checks import check_command_name, check_settings
-from django_task_helpers.workers import known_queues
+from django_task_helpers.workers import build_worker, known_queues
 
 REDIS = "task_helpers.couriers.redis.RedisClientWorkerTaskCourier"
 MEMORY = "task_helpers.couriers.memory.MemoryClientWorkerTaskCourier"
+CLIENT = "task_helpers.couriers.memory.MemoryClientTaskCourier"
 NOWHERE = "redis://127.0.0.1:1/0"
 CACHES = {
     "redis": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": NOWHERE},
@@ -52,6 +55,11 @@ WRONG = [
     ({"COURIER": {}}, "E002", "TASK_HELPERS: 'COURIER' is not a key of it"),
     (courier(BACKEND=MEMORY, CASHE="x"), "E002", f"{ON_DEFAULT}: 'CASHE' is not a key of it"),
     (queue(WORKERS="x"), "E002", f"{ON_MAIL}: 'WORKERS' is not a key of it"),
+    (
+        courier(BACKEND=CLIENT) | {"QUEUES": {"mail": {}, "post": {}}},
+        "E003",
+        f'{ON_DEFAULT}["BACKEND"]: MemoryClientTaskCourier takes no tasks',
+    ),
     (courier(LOCATION=NOWHERE), "E003", f'{ON_DEFAULT}["BACKEND"]: is missing'),
     (courier(BACKEND="no.such.Courier"), "E003", f'{ON_DEFAULT}["BACKEND"]: No module named'),
     (courier(BACKEND="datetime.date"), "E003", "datetime.date is not a courier"),
@@ -65,11 +73,13 @@ WRONG = [
     (courier(BACKEND=REDIS, LOCATION="127.0.0.1"), "E006", f'{ON_DEFAULT}["LOCATION"]: '),
     (courier(BACKEND=MEMORY, OPTIONS={"result_tll": 1}), "E007", "'result_tll' is not an option"),
     (courier(BACKEND=MEMORY, OPTIONS={"lease": -1}), "E007", f'{ON_DEFAULT}["OPTIONS"]: lease'),
-    (courier(BACKEND=MEMORY, OPTIONS={"lease": "x"}), "E007", f'{ON_DEFAULT}["OPTIONS"]: '),
+    (courier(BACKEND=MEMORY, OPTIONS={"lease": "x"}), "E007", "lease must be a number of seconds"),
+    (courier(BACKEND=MEMORY, OPTIONS={"a": 1, "b": 2}), "E007", "'a' and 'b' are not options"),
     (courier(BACKEND=MEMORY) | {"QUEUES": {"a b": {}}}, "E008", "'a b' is not a queue name"),
     (queue(WORKER="no.such.Worker"), "E009", f'{ON_MAIL}["WORKER"]: No module named'),
     (queue(WORKER="datetime.date"), "E009", "datetime.date is not a worker"),
     (queue(OPTIONS={"max_task": 5}), "E010", f"{ON_MAIL}[\"OPTIONS\"]: 'max_task' is not a field"),
+    (queue(OPTIONS={"a": 5, "b": 6}), "E010", "'a' and 'b' are not fields of ClassicWorker"),
     (queue(OPTIONS={"perform_tasks": 5}), "E010", "'perform_tasks' is not a field"),
     (queue(COURIER="defalt"), "E011", f"{ON_MAIL}[\"COURIER\"]: there is no courier 'defalt'"),
 ]
@@ -91,7 +101,7 @@ def test_a_wrong_setting_is_one_error_with_a_hint(configured, value, id: str, te
     assert message.hint
     # and using the settings says the same in one line
     with pytest.raises(ImproperlyConfigured) as caught:
-        [couriers[alias] for alias in couriers] and known_queues()
+        [couriers[alias] for alias in couriers] and [build_worker(name) for name in known_queues()]
     assert str(caught.value).startswith(message.msg)
     assert "\n" not in str(caught.value)
 
@@ -104,6 +114,8 @@ def test_a_wrong_setting_is_one_error_with_a_hint(configured, value, id: str, te
         (courier(BACKEND=REDIS, CACHE="reddis"), "did you mean 'redis'?"),
         (courier(BACKEND=MEMORY, OPTIONS={"result_tll": 1}), "did you mean 'result_ttl'?"),
         (queue(OPTIONS={"lingr": 5}), "did you mean 'linger'?"),
+        (queue(OPTIONS={"lingr": 5, "brst": 1}), "did you mean 'linger' and 'burst'?"),
+        (queue(worker="x"), "did you mean 'WORKER'? known: COURIER, OPTIONS, WORKER."),
         (queue(COURIER="defalt"), "did you mean 'default'? known: default."),
     ],
 )
@@ -142,9 +154,51 @@ def test_the_queue_name_of_a_worker_class_is_checked_too(on_memory) -> None:
     assert message.msg.startswith("misnamed.workers.Spaced.queue_name: 'with space'")
 
 
-def test_right_settings_and_absent_ones_are_no_error(configured) -> None:
+@pytest.mark.parametrize(
+    ("code", "error", "line"),
+    [
+        ("import os\nimport no_such_module", "ModuleNotFoundError: No module named", 2),
+        ("from no_such_module import x", "ModuleNotFoundError: No module named", 1),
+        ("\n1 / 0", "ZeroDivisionError: division by zero", 2),
+        ("\n\nx = (", "SyntaxError: '(' was never closed", 3),
+    ],
+)
+def test_workers_that_cannot_be_imported_are_an_error_that_leads_to_the_line(
+    on_memory, monkeypatch, tmp_path: Path, code: str, error: str, line: int
+) -> None:
+    # given an app whose workers.py has a bug
+    app = tmp_path / f"app_{uuid4().hex}"
+    app.mkdir()
+    (app / "__init__.py").touch()
+    (app / "workers.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    on_memory(INSTALLED_APPS=with_app(app.name))
+    # when the project is checked
+    [message] = found()
+    # then the original error and its place are said
+    assert message.id == "task_helpers.E013"
+    assert message.msg.startswith(f"{app.name}.workers: cannot be imported: {error}")
+    assert message.hint == f"correct {app / 'workers.py'}, line {line}."
+    # and using the queues says the same
+    with pytest.raises(ImproperlyConfigured) as caught:
+        known_queues()
+    assert str(caught.value).startswith(message.msg)
+
+
+def test_right_settings_are_no_error(configured) -> None:
     assert found() == []
+
+
+def test_absent_settings_are_a_warning(configured) -> None:
     configured(None)
+    [message] = found()
+    assert (message.id, message.is_serious()) == ("task_helpers.W002", False)
+    assert "TASK_HELPERS: is not set" in message.msg
+    assert "add TASK_HELPERS = {" in message.hint
+
+
+def test_a_courier_for_clients_is_no_error_where_no_worker_is(configured) -> None:
+    configured({"COURIERS": {"default": {"BACKEND": MEMORY}, "other": {"BACKEND": CLIENT}}})
     assert found() == []
 
 

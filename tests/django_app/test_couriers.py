@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Barrier, BrokenBarrierError
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
-from django.core.exceptions import ImproperlyConfigured
+from asgiref.sync import sync_to_async
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 
 from django_task_helpers import courier, couriers
 from django_task_helpers.conf import CourierSettings
 from django_task_helpers.couriers.building import build_courier
 from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
+from task_helpers.testing import run_queue, running_worker
+from task_helpers.workers.base import BaseWorker
 
 REDIS = "task_helpers.couriers.redis.RedisClientWorkerTaskCourier"
 MEMORY = "task_helpers.couriers.memory.MemoryClientWorkerTaskCourier"
 NOWHERE = "redis://127.0.0.1:1/0"
+
+
+class Echo(BaseWorker):
+    queue_name = "sums"
+
+    def perform_tasks(self, tasks: Any) -> Any:
+        return tasks
 
 
 def one(**keys: Any) -> dict[str, Any]:
@@ -152,3 +164,64 @@ def test_a_server_that_does_not_answer_is_named(configured) -> None:
     configured(one(BACKEND=REDIS, LOCATION=NOWHERE, OPTIONS={"retry_seconds": 0}))
     with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:1"):
         courier.add_task_to_queue("mail", 1)
+
+
+WAITS = [
+    ("call", ("mail", 1), {"timeout": 0}),
+    ("wait_for_task_result", ("mail", uuid4()), {"timeout": 0}),
+    ("bulk_wait_for_task_results", ("mail", [uuid4()]), {"timeout": 0}),
+    ("wait_for_task", ("mail",), {"timeout": 0}),
+    ("bulk_wait_for_tasks", ("mail", 1), {"timeout": 0}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "keywords"), WAITS, ids=[name for name, *_ in WAITS])
+def test_what_waits_is_refused_in_an_event_loop(on_memory, name, arguments, keywords) -> None:
+    on_memory()
+
+    async def view() -> None:
+        getattr(courier, name)(*arguments, **keywords)
+
+    with pytest.raises(SynchronousOnlyOperation) as caught:
+        asyncio.run(view())
+    assert f"await sync_to_async(courier.{name}, thread_sensitive=False)(...)" in str(caught.value)
+
+
+def test_the_remedy_for_event_loops_works(on_memory) -> None:
+    on_memory()
+
+    async def view() -> int:
+        return await sync_to_async(courier.call, thread_sensitive=False)("sums", 2, timeout=5)
+
+    with running_worker(courier, Echo):
+        assert asyncio.run(view()) == 2
+
+
+def test_what_does_not_wait_may_be_used_in_an_event_loop(on_memory) -> None:
+    on_memory()
+
+    async def view() -> UUID:
+        return courier.add_task_to_queue("sums", 2)
+
+    assert courier.get_task_status("sums", asyncio.run(view())) == "waiting"
+
+
+def test_django_s_switch_for_notebooks_counts(on_memory, monkeypatch) -> None:
+    on_memory()
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+
+    async def cell() -> None:
+        courier.wait_for_task("mail", timeout=0)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(cell())
+
+
+def test_the_lazy_courier_does_for_test_helpers(on_memory) -> None:
+    # given a worker that has the courier itself
+    on_memory()
+    task_id = courier.add_task_to_queue("sums", 2)
+    # when it is run with the one that stands for it
+    assert run_queue(courier, Echo(couriers["default"])) == 1
+    # then both are the same
+    assert courier.get_task_result("sums", task_id) == 2

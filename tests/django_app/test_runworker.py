@@ -94,7 +94,7 @@ def test_a_signal_lets_it_finish_the_batch_and_the_former_handlers_return(on_mem
     # when the worker runs
     stop = run("sums").splitlines()[-1]
     # then the first has its result, the other still waits
-    assert "stopped (SIGTERM): 1 tasks in 1 batches" in stop
+    assert "stopped (SIGTERM): 1 task in 1 batch," in stop
     assert courier.wait_for_task_result("sums", task_id, timeout=0) is None
     assert courier.get_queue_stats("sums").waiting == 1
     assert signal.getsignal(signal.SIGTERM) is former

@@ -23,8 +23,9 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def runnable(command: Sequence[str]) -> list[str]:
-    """With the Python that runs the tests in the place of `python`."""
-    return [sys.executable if word == "python" else word for word in command]
+    """With the Python that runs the tests in the place of `python`, and its Django."""
+    programs = {"python": [sys.executable], "django-admin": [sys.executable, "-m", "django"]}
+    return [real for word in command for real in programs.get(word, [word])]
 
 
 def run(command: Sequence[str], folder: Path, **variables: str) -> str:
@@ -59,9 +60,9 @@ class Running:
         wait_until(lambda: text in self.output or self._process.poll() is not None, PATIENCE)
         assert text in self.output, self.output
 
-    def terminate(self) -> int:
+    def terminate(self, number: int = signal.SIGTERM) -> int:
         """Asks it to stop and returns its exit code."""
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(number)
         return self._process.wait(PATIENCE)
 
     def kill(self) -> None:

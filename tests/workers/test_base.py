@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -10,9 +11,10 @@ import pytest
 import redis
 
 from task_helpers import exceptions
-from task_helpers.couriers.redis import RedisWorkerTaskCourier
+from task_helpers.couriers.memory import MemoryClientTaskCourier
+from task_helpers.couriers.redis import RedisClientWorkerTaskCourier, RedisWorkerTaskCourier
 from task_helpers.workers.base import BaseWorker
-from tests.support.servers import free_port
+from tests.support.servers import RedisServer, free_port
 from tests.support.waiting import Stopwatch, in_thread, wait_until
 
 Q = "work"
@@ -174,7 +176,7 @@ def test_a_keyword_that_would_shadow_a_method_is_a_type_error(courier: Any, name
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
-        ({"queue_name": ""}, "is not a queue name"),
+        ({"queue_name": ""}, "set queue_name of Untouched"),
         ({"queue_name": "a b"}, "is not a queue name"),
         ({"max_tasks_per_iteration": 0}, "from 1 to 1000"),
         ({"max_tasks_per_iteration": 1001}, "from 1 to 1000"),
@@ -190,10 +192,36 @@ def test_what_cannot_work_is_said_before_setup(courier: Any, fields: Any, compla
         Untouched(courier, **fields).perform(1)
 
 
+@pytest.mark.parametrize("kind", [MemoryClientTaskCourier, object])
+def test_a_courier_that_takes_no_tasks_is_a_type_error(kind: Any) -> None:
+    with pytest.raises(TypeError, match=f"a {kind.__name__} takes no tasks: give Echo a courier"):
+        Echo(kind())
+
+
 def test_a_store_that_is_away_at_the_start_is_one_line() -> None:
     courier = RedisWorkerTaskCourier(redis.Redis(port=free_port()), retry_seconds=0.1)
     with pytest.raises(exceptions.CourierUnavailable, match="is it running"):
         Echo(courier).perform(1)
+
+
+def test_a_worker_says_that_the_store_is_away_and_that_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given an idle worker whose Redis goes away
+    with RedisServer(tmp_path) as server:
+        courier = RedisClientWorkerTaskCourier(server.client(), retry_seconds=0.1)
+        worker = Echo(courier)
+        run = in_thread(worker.perform)
+        wait_until(lambda: courier.get_queue_stats(Q).workers)
+        server.kill()
+        wait_until(lambda: "Waiting for the store to come back" in caplog.text, 20)
+        # when it comes back, without a task in it
+        server.start()
+        # then the worker says so, once
+        wait_until(lambda: "The store is back." in caplog.messages, 20)
+        worker.stop()
+        run.result(5)
+    assert caplog.messages.count("The store is back.") == 1
 
 
 def test_a_worker_without_a_body_says_what_to_override(courier: Any) -> None:
@@ -286,16 +314,35 @@ def test_a_task_without_a_result_is_told_so(courier: Any, answer: Any, complaint
     assert all(courier.check_for_done(Q, task_id) for task_id in task_ids[1:])
 
 
-def test_what_is_returned_beyond_the_batch_is_logged_and_dropped(
+def test_what_is_returned_beyond_the_batch_is_logged_once_and_dropped(
     courier: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     stranger = uuid4()
     task_ids = courier.bulk_add_tasks_to_queue(Q, range(2))
     returning(lambda tasks: [(stranger, "?"), *tasks, "junk"])(courier).perform()
     assert ended(courier, task_ids) == [0, 1]
-    assert str(stranger) in caplog.text
-    assert "junk" in caplog.text
+    [message] = caplog.messages
+    assert f"of queue {Q} returned 2 items that are no task of the batch, such as" in message
+    assert str(stranger) in message
     assert not courier.check_for_done(Q, stranger)
+
+
+@pytest.mark.parametrize("answer", [lambda tasks: None, lambda tasks: tasks[3:]])
+def test_missing_results_are_one_line_of_the_log(
+    courier: Any, caplog: pytest.LogCaptureFixture, answer: Any
+) -> None:
+    courier.bulk_add_tasks_to_queue(Q, range(3))
+    returning(answer)(courier).perform()
+    [message] = caplog.messages
+    assert message.startswith("3 of 3 tasks in queue work got no result: return [(task_id,")
+
+
+def test_a_batch_that_failed_is_logged_with_its_queue(
+    courier: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    courier.add_task_to_queue(Q, 1)
+    returning(lambda tasks: 5)(courier).perform()
+    assert caplog.messages == ["A batch of 1 task in queue work failed."]
 
 
 def test_the_first_of_two_results_counts_and_the_other_is_logged(

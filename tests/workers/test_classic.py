@@ -62,10 +62,25 @@ def test_a_wrong_shape_is_explained(courier: Any, task_data: Any) -> None:
     assert '{"function": name' in error.message
 
 
-@pytest.mark.parametrize("extra", [{"args": 5}, {"kwargs": 5}, {"kwargs": [("a", 1)]}])
-def test_arguments_of_a_wrong_shape_fail_that_task(courier: Any, extra: Any) -> None:
+@pytest.mark.parametrize(
+    ("extra", "complaint"),
+    [
+        ({"args": 5}, '"args" of tests.workers.area must be a list or tuple, not 5'),
+        ({"args": "23"}, "must be a list or tuple, not '23'"),
+        ({"args": None}, "must be a list or tuple, not None"),
+        ({"kwargs": 5}, '"kwargs" of tests.workers.area must be a dict, not 5'),
+        ({"kwargs": [("a", 1)]}, "must be a dict, not [('a', 1)]"),
+        ({"arg": (2,), "width": 3}, "has the unknown ['arg', 'width']: give arguments"),
+    ],
+    ids=str,
+)
+def test_arguments_of_a_wrong_shape_fail_that_task(
+    courier: Any, extra: Any, complaint: str
+) -> None:
     error = outcome(courier, {"function": area, **extra})
     assert isinstance(error, exceptions.PerformTaskError)
+    assert error.exception_type == "InvalidFunction"
+    assert complaint in error.message
 
 
 def test_one_failing_call_leaves_the_others(courier: Any) -> None:

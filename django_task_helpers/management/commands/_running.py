@@ -7,14 +7,17 @@ import threading
 import time
 from collections.abc import Callable
 
-from django.utils.autoreload import DJANGO_AUTORELOAD_ENV, run_with_reloader
+from django.utils.autoreload import run_with_reloader
 
+from django_task_helpers.management.commands._reloading import (
+    RELOAD_GRACE,
+    is_reloaded,
+    run_reloaded,
+)
 from task_helpers.exceptions import CourierError
+from task_helpers.plurals import counted
 from task_helpers.supervision.signals import StopSignals
 from task_helpers.workers.base import BaseWorker
-
-RELOAD_GRACE = 10.0
-"""Seconds that a batch may take to end before the reloader ends it."""
 
 Say = Callable[[str], None]
 
@@ -57,19 +60,21 @@ class WorkerRun:
                     raise
         return 128 + self._signals.received[-1] if self._signals.forced else 0
 
-    def perform_reloading(self, complain: Say) -> None:
+    def perform_reloading(self, complain: Say) -> int:
         """
         Works until the code changes, then lets the process start anew, in which Django's
-        reloader has the main thread and the signals.
+        reloader has the main thread and the signals. Returns the exit code.
 
-        - complain - what to do with the text of a `CourierError`.
+        - complain - what to do with the text of a `CourierError`, and with code that does not load.
         """
+        if not is_reloaded():
+            return run_reloaded(complain)
         try:
             run_with_reloader(self._perform_in_thread, complain)
         finally:
-            if os.environ.get(DJANGO_AUTORELOAD_ENV) == "true":
-                self._worker.stop()
-                self._ended.wait(RELOAD_GRACE)
+            self._worker.stop()
+            self._ended.wait(RELOAD_GRACE)
+        return 0
 
     def _perform_in_thread(self, complain: Say) -> None:
         try:
@@ -83,7 +88,7 @@ class WorkerRun:
         worker, began = self._worker, time.monotonic()
         self._say(
             f"Worker {_path(worker)} on queue {worker.queue_name} starts: courier "
-            f"{self._courier}, up to {worker.max_tasks_per_iteration} tasks a batch, "
+            f"{self._courier}, up to {counted(worker.max_tasks_per_iteration, 'task')} a batch, "
             f"pid {os.getpid()}. Ctrl-C or SIGTERM stops it."
         )
         error: BaseException | None = None
@@ -97,10 +102,11 @@ class WorkerRun:
 
     def _farewell(self, cause: str, seconds: float) -> str:
         worker = self._worker
+        tasks = counted(worker.tasks_performed, "task")
+        batches = counted(worker.iterations_performed, "batch")
         return (
             f"Worker {_path(worker)} on queue {worker.queue_name} stopped ({cause}): "
-            f"{worker.tasks_performed} tasks in {worker.iterations_performed} batches, "
-            f"{seconds:.1f} s, pid {os.getpid()}."
+            f"{tasks} in {batches}, {seconds:.1f} s, pid {os.getpid()}."
         )
 
     def _cause(self, error: BaseException | None) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from django.db import connections
 
 from django_task_helpers.management.commands._running import Say, WorkerRun
+from task_helpers.exceptions import CourierUnavailable
 from task_helpers.supervision.process import DONE, RECYCLE
 from task_helpers.supervision.signals import StopSignals
 from task_helpers.supervision.supervisor import Supervisor
@@ -46,7 +47,7 @@ class Supervision:
         the store is away at the start.
         """
         worker = self.make_worker()
-        worker.task_courier.get_queue_stats(worker.queue_name)
+        self._reach_store(worker)
         connections.close_all()  # no child may share a socket with another
         supervisor = Supervisor(
             self._run_child,
@@ -55,6 +56,13 @@ class Supervision:
             drain=self.drain,
         )
         return supervisor.run()
+
+    def _reach_store(self, worker: BaseWorker) -> None:
+        try:
+            worker.task_courier.get_queue_stats(worker.queue_name, patient=False)
+        except CourierUnavailable as error:
+            self.say(f"Waiting for the store: {error}")
+            worker.task_courier.get_queue_stats(worker.queue_name)
 
     def _run_child(self, worker_id: bytes) -> int:
         worker = self.make_worker()

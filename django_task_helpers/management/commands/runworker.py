@@ -71,8 +71,7 @@ class Command(BaseCommand):
     def _run(self, queue: str, options: dict[str, Any]) -> int:
         """What ends by itself, or with the code, runs in this process."""
         if options["reload"]:
-            self._make_run(queue, options).perform_reloading(self._complain)
-            return 0
+            return self._make_run(queue, options).perform_reloading(self._complain)
         alias = _courier(queue, options)
         if options["processes"] is None and (_is_bounded(options) or _is_in_memory(alias)):
             return self._make_run(queue, options).perform()

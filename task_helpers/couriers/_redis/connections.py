@@ -68,8 +68,12 @@ class Connector:
     def __init__(self, redis_connection: Any) -> None:
         pool = getattr(redis_connection, "connection_pool", redis_connection)
         if not isinstance(pool, redis.ConnectionPool):
-            kind = type(redis_connection).__name__
-            raise TypeError(f"redis_connection must be a redis.Redis or a pool of it, not {kind}")
+            kind = type(redis_connection)
+            raise TypeError(
+                "redis_connection must be a redis.Redis or a pool of it, not "
+                f"{kind.__module__}.{kind.__qualname__}: asynchronous and cluster clients cannot "
+                "be used here"
+            )
         self._source = pool  # kept alive: connections found through Sentinel ask it for the master
         self._class = pool.connection_class
         self._settings = _own_settings(pool.connection_class, pool.connection_kwargs)

@@ -241,3 +241,21 @@ def test_reload_finishes_the_batch_when_it_is_asked_to_end(start, courier) -> No
     # then the task has its result
     assert code == 0, printed
     assert courier.wait_for_task_result("gated", task_id, timeout=0) == pid
+
+
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["to the reloader", "Ctrl-C"])
+def test_the_reloader_lets_the_batch_finish_when_it_is_asked_to_end(
+    start, courier, send: Callable[[int, int], None]
+) -> None:
+    # given a worker under the reloader, in the middle of a batch
+    task_id = courier.add_task_to_queue("gated", 1)
+    worker = start("runworker", "gated", "--reload")
+    worker.wait_until_taken(1)
+    # when the reloader is asked to end, or the terminal asks both processes
+    send(worker.process.pid, signal.SIGTERM if send is os.kill else signal.SIGINT)
+    worker.wait_until_told()
+    worker.open_gate()
+    code, printed = worker.wait()
+    # then the task has its result
+    assert code == 0, printed
+    assert courier.check_for_done("gated", task_id), printed

@@ -59,7 +59,8 @@ class BaseWorker:
     - max_batch_seconds - a batch that takes longer counts as stuck: the process prints the stacks
       of its threads and ends with exit code 70. None: any time.
     - max_tasks - stop after so many tasks; None: go on.
-    - max_rss - stop when the process takes more memory than so many MiB; None: go on.
+    - max_rss - stop after the batch with which the process takes more memory than so many MiB;
+      None: go on.
     - burst - True: stop when the queue is empty.
 
     - ended_by - what ended `perform`.
@@ -245,7 +246,7 @@ class BaseWorker:
             return Ended.ITERATIONS
         if self._next_count() < 1:
             return Ended.MAX_TASKS
-        if self.max_rss is not None and resident_mib() > self.max_rss:
+        if done and self.max_rss is not None and resident_mib() > self.max_rss:
             return Ended.MAX_RSS
         return None
 

@@ -259,3 +259,29 @@ def test_the_reloader_lets_the_batch_finish_when_it_is_asked_to_end(
     # then the task has its result
     assert code == 0, printed
     assert courier.check_for_done("gated", task_id), printed
+
+
+@pytest.mark.parametrize("worn", [("--max-iterations", "1"), ("--max-rss", "1")])
+def test_a_worn_process_is_replaced_between_batches(start, courier, worn: tuple[str, str]) -> None:
+    # given a worker whose processes may do one batch each
+    worker = start("runworker", "gated", "--batch-size", "1", *worn)
+    worker.open_gate()
+    # when three batches are to be done
+    pids = [courier.call("gated", number, timeout=PATIENCE) for number in range(3)]
+    # then three processes do them, and the command goes on
+    assert len(set(pids)) == 3
+    assert worker.process.poll() is None
+
+
+def test_several_processes_share_the_work_of_one_command(start, courier) -> None:
+    # given two processes, and two tasks that do not end
+    worker = start("runworker", "gated", "--batch-size", "1", "--processes", "2")
+    task_ids = courier.bulk_add_tasks_to_queue("gated", range(2))
+    worker.wait_until_taken(2)
+    # when they may
+    worker.open_gate()
+    # then each process did one
+    assert len(set(courier.bulk_wait_for_task_results("gated", task_ids, timeout=PATIENCE))) == 2
+    # and a stop ends both
+    worker.signal()
+    assert worker.wait()[0] == 0

@@ -23,6 +23,7 @@ NAMES = (
     "memory",
     "mutations",
     "clocks",
+    "volume",
 )
 
 

@@ -1,0 +1,100 @@
+"""Very many queued tasks and very many waiting threads: what they cost, and that nothing is left."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import redis
+
+from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
+from tests.faults.context import Context
+from tests.faults.report import Figure, at_most, exactly, none, percentile, told
+from tests.support.servers import RedisServer
+from tests.support.waiting import in_thread, wait_until
+
+QUEUE = "volume"
+TASK = {"name": "tomato", "price": "12.45"}
+BATCH = 500
+PATIENCE = 120.0
+
+
+def run(context: Context) -> list[Figure]:
+    with context.server() as server:
+        return [
+            *many_tasks(server, context.scaled(50_000, 1_000_000)),
+            *many_waiters(server, context.scaled(200, 1_000)),
+        ]
+
+
+# --- Tasks
+
+
+def many_tasks(server: RedisServer, count: int) -> list[Figure]:
+    """Batches are taken and finished at the front while the rest of the queue waits behind."""
+    connection, courier = server.client(), courier_of(server)
+    before = used_memory(connection)
+    courier.bulk_add_tasks_to_queue(QUEUE, [TASK] * 1_000)
+    short = batch_seconds(courier, 1)
+    courier.bulk_add_tasks_to_queue(QUEUE, [TASK] * count)
+    bytes_a_task = (used_memory(connection) - before) / count
+    long = batch_seconds(courier, 40)
+    while tasks := courier.get_tasks(QUEUE, 1_000):
+        courier.acknowledge_tasks(QUEUE, [task_id for task_id, _ in tasks])
+    courier.close()
+    return [
+        told("tasks queued", count),
+        at_most("bytes a queued task", bytes_a_task, 180),
+        told("take and finish, a task, of 1,000 queued", 1e6 * short / BATCH, "µs"),
+        told("take and finish, a task, of all queued", 1e6 * long / BATCH, "µs"),
+        none("keys left behind", len(connection.keys())),
+        at_most("bytes left behind", used_memory(connection) - before, 5_000_000),
+    ]
+
+
+def batch_seconds(courier: Any, batches: int) -> float:
+    """The median: one may meet a rehash of the hash of tasks."""
+    took = []
+    for _ in range(batches):
+        began = time.perf_counter()
+        tasks = courier.get_tasks(QUEUE, BATCH)
+        courier.acknowledge_tasks(QUEUE, [task_id for task_id, _ in tasks])
+        took.append(time.perf_counter() - began)
+    return percentile(took, 50)
+
+
+def used_memory(connection: redis.Redis) -> int:
+    return int(connection.info("memory")["used_memory"])
+
+
+# --- Waiters
+
+
+def many_waiters(server: RedisServer, count: int) -> list[Figure]:
+    """Each thread waits for the result of its own task, with one courier for all."""
+    client, worker, connection = courier_of(server), courier_of(server), server.client()
+    others = len(connection.client_list())
+    calls = [in_thread(client.call, QUEUE, number, timeout=PATIENCE) for number in range(count)]
+    wait_until(lambda: client.get_queue_stats(QUEUE).waiting == count, PATIENCE)
+    connections = len(connection.client_list()) - others
+    threads = threading.active_count()
+    while tasks := worker.get_tasks(QUEUE, 1_000):
+        worker.bulk_return_task_results(QUEUE, tasks)
+    answers = [call.result(PATIENCE) for call in calls]
+    remembered = len(client._transport._hints._waiters)
+    for courier in (client, worker):
+        courier.close()
+    return [
+        told("threads that wait", count),
+        told("threads in all", threads),
+        exactly(
+            "threads that got their own answer", sum(map(int.__eq__, answers, range(count))), count
+        ),
+        at_most("connections of them all", connections, 4),
+        none("waiters remembered afterwards", remembered),
+    ]
+
+
+def courier_of(server: RedisServer) -> Any:
+    return RedisClientWorkerTaskCourier(server.client())

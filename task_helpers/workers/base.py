@@ -195,7 +195,7 @@ class BaseWorker:
 
     def _work(self, total_iterations: int | None) -> None:
         self._name = name = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
-        self._reach_store()
+        self.task_courier.renew_leases(self.queue_name, self._name, ())  # raises when it is away
         for concern in self.task_courier.get_store_concerns():
             logger.warning("%s", concern)
         limit = self.max_batch_seconds
@@ -207,10 +207,6 @@ class BaseWorker:
         finally:
             self._leases.stop()
             self._give_back()
-
-    def _reach_store(self) -> None:
-        """Reports that the worker lives. Raises when the store is away."""
-        self.task_courier.renew_leases(self.queue_name, self._name, ())
 
     def _give_back(self) -> None:
         """When the store cannot be told, the lease runs out and others get the tasks."""
@@ -256,7 +252,7 @@ class BaseWorker:
         while not self._stopping:
             try:
                 if away:
-                    self._reach_store()
+                    self.task_courier.get_queue_stats(self.queue_name, patient=False)
                     away = False
                     logger.warning("The store is back.")
                 return None if self.perform_iteration() or self._stopping else Ended.EMPTY

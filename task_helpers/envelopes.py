@@ -57,6 +57,12 @@ def with_attempts(envelope: bytes, attempts: int) -> bytes:
     return header._replace(attempt=attempts).pack() + payload
 
 
+def renewed(envelope: bytes) -> bytes:
+    """The same task as if it were new: never performed, and without the deadline it had."""
+    header, payload = open_envelope(envelope)
+    return header._replace(attempt=0, deadline=NO_DEADLINE).pack() + payload
+
+
 def open_envelope(envelope: bytes) -> tuple[Header, bytes]:
     """Header and payload; `DeserializationError` when the bytes are not an envelope of ours."""
     if len(envelope) < _LAYOUT.size:

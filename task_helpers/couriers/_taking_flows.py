@@ -150,6 +150,7 @@ class TakingFlows(WorkerSide):
                     (ids.to_uuid(task_id), self._task_data(claim.queue, task_id, held, taken.now))
                 )
             except TaskHelpersError as error:
+                _report(claim.queue, task_id, error)
                 ends.append(self._refusal(claim.queue, task_id, held, error))
         if claim.tasks:
             self._claims.add(claim)
@@ -194,6 +195,12 @@ class TakingFlows(WorkerSide):
         end = self._refusal(queue, task_id, held_of(envelope), error)
         yield from store.finish(queue, token, [end], last=True)
         return back
+
+
+def _report(queue: str, task_id: bytes, error: TaskHelpersError) -> None:
+    """An expired task is nobody's mistake; any other one should be seen where it is refused."""
+    if not isinstance(error, TaskExpired):
+        logger.error("Task %s in queue %s is refused: %s", ids.to_uuid(task_id), queue, error)
 
 
 def _require_count(max_count: int) -> None:

@@ -14,7 +14,7 @@ from task_helpers.couriers.options import CourierOptions
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.couriers.store import IMPATIENT_SECONDS, Buried, QueueStats, Store
 from task_helpers.effects import Flow
-from task_helpers.envelopes import open_envelope, with_attempts
+from task_helpers.envelopes import open_envelope, renewed
 from task_helpers.exceptions import DeserializationError, TaskHelpersError
 from task_helpers.tasks import DeadLetter
 
@@ -43,7 +43,7 @@ class UpkeepFlows:
         queue, wanted = valid_queue_name(queue_name), set(map(ids.to_bytes, task_ids))
         buried = yield from self._store.dead_letters(queue, self._options.max_dead_letters)
         tasks = [(i, envelope) for i, envelope, *_ in buried if i in wanted and _opens(envelope)]
-        fresh = [(task_id, with_attempts(envelope, 0)) for task_id, envelope in tasks]
+        fresh = [(task_id, renewed(envelope)) for task_id, envelope in tasks]
         return (yield from self._store.requeue_dead(queue, fresh))
 
     def delete(self, queue_name: str, task_ids: Iterable[UUID | str]) -> Flow[int]:

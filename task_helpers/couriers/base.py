@@ -62,8 +62,8 @@ class TaskCourier:
 
     def requeue_dead_letters(self, queue_name: str, task_ids: Iterable[UUID | str]) -> int:
         """
-        Gives dead letters another chance, with all of their attempts. Whoever asks for the result
-        waits for the new one. Returns how many are in the queue now.
+        Gives dead letters another chance, with all of their attempts and no deadline. Whoever
+        asks for the result waits for the new one. Returns how many are in the queue now.
         """
         return self._run(self._upkeep.requeue(queue_name, task_ids))
 

@@ -85,6 +85,7 @@ class StopSignals:
         return cls(stop, ask=(signal.SIGTERM,), insist=(signal.SIGQUIT,))
 
     def __enter__(self) -> Self:
+        self._pid = os.getpid()
         self._former: dict[signal.Signals, Any] = {}
         if threading.current_thread() is threading.main_thread():
             numbers = {*self._ask, *self._insist}
@@ -96,6 +97,10 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:  # a process that a task forked: it ends as any other does
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         received = signal.Signals(number)
         insists = received in self._insist and (received not in self._ask or bool(self.received))
         self.received.append(received)

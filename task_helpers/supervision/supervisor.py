@@ -111,7 +111,15 @@ class Supervisor:
         for seat in self._seats:
             due = seat.start_at is not None and seat.start_at <= time.monotonic()
             if due and not self.stopping:
-                seat.child, seat.start_at = start_child(self._run_child, self._link), None
+                self._start(seat)
+
+    def _start(self, seat: Seat) -> None:
+        """A system without room for a process now may have some later."""
+        try:
+            seat.child, seat.start_at = start_child(self._run_child, self._link), None
+        except OSError as error:
+            logger.error("No worker process could be started: %s", error)
+            seat.start_at = time.monotonic() + LONGEST_PAUSE
 
     def _pause(self) -> float | None:
         """Until the next thing is due that no signal announces; None: nothing is."""
@@ -166,7 +174,7 @@ class Supervisor:
         held = self._bury_safely(child)
         life = time.monotonic() - child.started_at
         self._proven = self._proven or life >= HEALTHY_LIFE
-        if code == FAILED and not self._proven:
+        if code == FAILED and not self._proven and not self.stopping:
             self._give_up(child)
             return
         pause = seat.backoff.after(life, held=held)

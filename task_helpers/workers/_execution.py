@@ -22,15 +22,18 @@ def perform_batch(
 
     - queue - its name, for the log.
 
-    An exception fails every task of the batch, also `SystemExit`, which must not end a worker
-    that others wait for. `KeyboardInterrupt` passes: somebody wants the worker to stop.
+    An exception fails every task of the batch, also one that is no `Exception`: `SystemExit` or
+    a `CancelledError` must not end a worker that others wait for. `KeyboardInterrupt` passes:
+    somebody wants the worker to stop.
     """
     task_ids = [task_id for task_id, _ in tasks]  # before user code can change the list
     try:
         returned = perform_tasks(tasks)
         nothing = returned is None and not needs_results
         results = {} if nothing else _pairs(returned, task_ids, queue)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         logger.exception("A batch of %s in queue %s failed.", _tasks(len(task_ids)), queue)
         return [(task_id, as_exception(error)) for task_id in task_ids]
     if not needs_results:
@@ -106,8 +109,14 @@ def _not_returned(returned: Any) -> TaskNotReturned:
 
 
 def as_exception(error: BaseException) -> Exception:
-    """`SystemExit` crosses as the error of a task like any other."""
+    """What is no `Exception` crosses as the error of a task like any other."""
     if isinstance(error, Exception):
         return error
-    wrapped = RuntimeError(f"the task called sys.exit({error.args[0] if error.args else ''})")
+    wrapped = RuntimeError(f"the task raised {_call_of(error)}")
     return wrapped.with_traceback(error.__traceback__)
+
+
+def _call_of(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"sys.exit({error.code})"
+    return f"{type(error).__qualname__}({', '.join(map(str, error.args))})"

@@ -64,6 +64,10 @@ class LeaseKeeper:
         if self._max_batch_seconds is not None:
             self._batch_until = time.monotonic() + self._max_batch_seconds
 
+    def batch_performed(self) -> None:
+        """Its results may wait for the store as long as it takes: it is not stuck."""
+        self._batch_until = None
+
     def batch_ends(self) -> None:
         """What is not performed any more is not renewed any more, however it ended."""
         self._batch = ()

@@ -172,6 +172,8 @@ class BaseWorker:
             results = perform_batch(
                 self.perform_tasks, tasks, self.needs_result_returning, self.queue_name
             )
+            if self._leases:
+                self._leases.batch_performed()
             self._return(results)
         self.tasks_performed += len(results)
         self.iterations_performed += 1
@@ -204,6 +206,9 @@ class BaseWorker:
         self._leases.start()
         try:
             self._iterate(total_iterations)
+        except Exception:
+            self._batch = []  # left to its lease, as after a crash: it may be the cause
+            raise
         finally:
             self._leases.stop()
             self._give_back()
@@ -319,6 +324,8 @@ class BaseWorker:
     def _result_or_error(self, task: Task) -> Any:
         try:
             return self.perform_single_task(task)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             logger.exception("Task %s failed.", task[0])
             return as_exception(error)

@@ -147,6 +147,21 @@ def test_a_dead_letter_gets_another_chance(
     assert client.get_task_result(queue, task_id) == "mended"
 
 
+def test_a_dead_letter_that_is_queued_again_has_no_deadline_any_more(
+    stand: Stand, client: Any, worker: Any, queue: str
+) -> None:
+    # given a dead letter whose deadline has passed
+    task_id = client.add_task_to_queue(queue, "late", expires=0.02)
+    worker.get_tasks(queue)
+    policy = RetryPolicy(max_attempts=2, give_up_on=(ValueError,))
+    worker.bulk_return_task_results(queue, [(task_id, ValueError("no"))], policy)
+    stand.pass_time(0.05)
+    # when it is queued again
+    assert client.requeue_dead_letters(queue, [task_id]) == 1
+    # then it can be performed
+    assert worker.get_tasks(queue) == [(task_id, "late")]
+
+
 def test_dead_letters_can_be_deleted(stand: Stand, client: Any, worker: Any, queue: str) -> None:
     task_ids = client.bulk_add_tasks_to_queue(queue, range(3))
     fail(worker, queue)

@@ -13,6 +13,7 @@ from task_helpers import exceptions
 from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers.options import CourierOptions
+from task_helpers.retries import RetryPolicy
 from task_helpers.serializers import MsgpackSerializer
 from task_helpers.tasks import TaskStatus
 from task_helpers.workers import base
@@ -165,12 +166,15 @@ def test_a_task_under_something_that_is_no_id_is_dropped_and_said(
 
 
 def test_a_batch_that_its_caller_never_saw_is_not_renewed(
-    courier: Any, other: Any, redis_connection: redis.Redis, keys: QueueKeys
+    other: Any, redis_connection: redis.Redis, keys: QueueKeys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a batch of what cannot be performed, and cannot be ended now either
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise exceptions.CourierError("refused")
+
+    monkeypatch.setattr(other._worker._store, "finish", refuse)
     redis_connection.hset(keys.tasks, b"1" * 16, b"no envelope")
     redis_connection.rpush(keys.pending, b"1" * 16)
-    redis_connection.set(keys.dead, "not ours")
     assert other.get_tasks(Q) == []
     # when leases are renewed
     token = token_of(redis_connection, keys)
@@ -198,3 +202,20 @@ def test_an_error_with_damaged_attempts_is_a_named_error(attempts: Any) -> None:
     stored = bytes((1, codec.codec)) + codec.dumps({"message": "no", "attempts": attempts})
     with pytest.raises(exceptions.DeserializationError, match="damaged"):
         Wire(CourierOptions()).result(Q, uuid.uuid4().bytes, stored)
+
+
+def test_a_failure_is_told_though_wrong_keys_stand_where_dead_letters_are(
+    courier: Any, redis_connection: redis.Redis, keys: QueueKeys
+) -> None:
+    # given keys of a wrong type
+    for key in (keys.dead, keys.dead_tasks, keys.dead_outcomes):
+        redis_connection.set(key, "not ours")
+    task_id = courier.add_task_to_queue(Q, 1)
+    courier.get_tasks(Q)
+    # when a task is given up
+    policy = RetryPolicy(max_attempts=2, give_up_on=(ValueError,))
+    courier.bulk_return_task_results(Q, [(task_id, ValueError("the real reason"))], policy)
+    # then its waiter is told, and it is kept
+    with pytest.raises(exceptions.PerformTaskError, match="the real reason"):
+        courier.wait_for_task_result(Q, task_id, timeout=5)
+    assert [letter.task_id for letter in courier.get_dead_letters(Q)] == [task_id]

@@ -285,3 +285,16 @@ def test_several_processes_share_the_work_of_one_command(start, courier) -> None
     # and a stop ends both
     worker.signal()
     assert worker.wait()[0] == 0
+
+
+def test_a_child_that_somebody_stops_is_replaced(start, courier) -> None:
+    # given a worker, one of whose processes says who it is
+    worker = start("runworker", "gated", "--batch-size", "1")
+    worker.open_gate()
+    first = courier.call("gated", 1, timeout=PATIENCE)
+    # when that process is told to end, by somebody who is not its supervisor
+    os.kill(first, signal.SIGTERM)
+    wait_until(lambda: not Path(f"/proc/{first}").exists(), PATIENCE)
+    # then another one goes on
+    assert courier.call("gated", 2, timeout=PATIENCE) != first
+    assert worker.process.poll() is None

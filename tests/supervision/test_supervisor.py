@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from task_helpers.supervision.process import DONE
+from task_helpers.supervision.signals import StopSignals
 from tests.support.supervised import Ledger, Supervised
 from tests.support.waiting import wait_until
 
@@ -117,6 +119,21 @@ def test_a_direct_sigterm_beside_the_supervisors_is_no_second_one(supervised: Su
     # then the batch ends as after one
     assert supervised.wait() == 0
     assert supervised.ledger.ended() == ["stopped"]
+
+
+def test_what_a_child_forks_ends_by_its_own_signals() -> None:
+    # given a process forked where signals only ask to stop
+    with StopSignals.of_child(lambda: None):
+        context = multiprocessing.get_context("fork")
+        runs = context.Event()
+        process = context.Process(target=lambda: (runs.set(), time.sleep(60)))
+        process.start()
+        assert runs.wait(PATIENCE)
+        # when it is terminated
+        process.terminate()
+        process.join(PATIENCE)
+    # then it is
+    assert process.exitcode == -signal.SIGTERM
 
 
 def _exists(pid: int) -> bool:

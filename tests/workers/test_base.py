@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from pathlib import Path
 from typing import Any
@@ -278,6 +279,28 @@ def test_sys_exit_fails_the_batch_and_the_worker_lives(courier: Any) -> None:
 
     returning(leave)(courier).perform()
     assert all("sys.exit(3)" in error.message for error in ended(courier, task_ids))
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError("cut"), GeneratorExit()], ids=repr)
+def test_what_is_no_exception_fails_the_task_and_the_worker_lives(
+    courier: Any, error: BaseException
+) -> None:
+    # given a task that raises something that `except Exception` does not catch, and another one
+    class Raising(BaseWorker):
+        queue_name, burst = Q, True
+
+        def perform_single_task(self, task: Any) -> Any:
+            if task[1]:
+                raise error
+            return "fine"
+
+    task_ids = courier.bulk_add_tasks_to_queue(Q, [True, False])
+    # when they are performed
+    Raising(courier).perform()
+    # then that one has failed by its name
+    failed, fine = ended(courier, task_ids)
+    assert type(error).__name__ in failed.message
+    assert fine == "fine"
 
 
 def test_ctrl_c_gives_the_batch_back_and_passes(courier: Any) -> None:

@@ -43,7 +43,7 @@ class WorkerRun:
         self._iterations = iterations
         self._courier = courier
         self._say = say
-        self._signals = signals
+        self.signals = signals
         self._ended = threading.Event()
 
     def perform(self) -> int:
@@ -52,13 +52,13 @@ class WorkerRun:
         128 + the number of the second signal. Raises `CourierError` when the store is away at the
         start.
         """
-        with self._signals:
+        with self.signals:
             try:
                 self._perform()
             except KeyboardInterrupt:
-                if not self._signals.forced:
+                if not self.signals.forced:
                     raise
-        return 128 + self._signals.received[-1] if self._signals.forced else 0
+        return 128 + self.signals.received[-1] if self.signals.forced else 0
 
     def perform_reloading(self, complain: Say) -> int:
         """
@@ -110,8 +110,8 @@ class WorkerRun:
         )
 
     def _cause(self, error: BaseException | None) -> str:
-        received = self._signals.received
-        if self._signals.forced:
+        received = self.signals.received
+        if self.signals.forced:
             return f"{received[-1].name} in the middle of a batch, which was given back"
         if error is not None:
             return type(error).__name__

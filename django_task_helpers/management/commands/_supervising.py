@@ -10,7 +10,7 @@ from django.db import connections
 
 from django_task_helpers.management.commands._running import Say, WorkerRun
 from task_helpers.exceptions import CourierUnavailable
-from task_helpers.supervision.process import DONE, RECYCLE
+from task_helpers.supervision.process import DONE, FAILED, RECYCLE
 from task_helpers.supervision.signals import StopSignals
 from task_helpers.supervision.supervisor import Supervisor
 from task_helpers.workers.base import BaseWorker, Ended
@@ -77,7 +77,16 @@ class Supervision:
             signals=StopSignals.of_child(worker.stop),
         )
         run.perform()
-        return RECYCLE if self._is_worn(worker) else DONE
+        return self._exit_code(worker, run.signals)
+
+    def _exit_code(self, worker: BaseWorker, signals: StopSignals) -> int:
+        """
+        A child that somebody else stopped is replaced, unless the supervisor is stopping too. One
+        that was cut short is buried: it may not have given its batch back.
+        """
+        if signals.forced:
+            return FAILED
+        return RECYCLE if signals.received or self._is_worn(worker) else DONE
 
     def _iterations(self) -> int | None:
         if self.max_iterations is None:

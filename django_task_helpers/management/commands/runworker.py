@@ -73,7 +73,8 @@ class Command(BaseCommand):
         if options["reload"]:
             return self._make_run(queue, options).perform_reloading(self._complain)
         alias = _courier(queue, options)
-        if options["processes"] is None and (_is_bounded(options) or _is_in_memory(alias)):
+        alone = options["processes"] is None and not _recycles(options)
+        if alone and (_is_bounded(options) or _is_in_memory(alias)):
             return self._make_run(queue, options).perform()
         return self._make_supervision(queue, options).run()
 
@@ -132,6 +133,11 @@ def _courier(queue: str, options: dict[str, Any]) -> str:
 
 def _is_bounded(options: dict[str, Any]) -> bool:
     return any(options[bound] for bound in BOUNDS)
+
+
+def _recycles(options: dict[str, Any]) -> bool:
+    """Only a supervisor can replace a process."""
+    return bool(options["max_rss"] or options["max_iterations"])
 
 
 def _is_in_memory(alias: str) -> bool:

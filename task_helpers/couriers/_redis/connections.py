@@ -142,8 +142,8 @@ class Pool:
         `ConnectionError` or `TimeoutError` when the connection breaks or `within` seconds are
         over: then nobody knows whether the commands were run.
         """
-        free, within = self._free, max(within, SHORTEST_TIMEOUT)
-        if free and not free.acquire(timeout=min(within, threading.TIMEOUT_MAX)):
+        free, within = self._free, min(max(within, SHORTEST_TIMEOUT), SOCKET_TIMEOUT)
+        if free and not free.acquire(timeout=within):
             raise redis.TimeoutError("all connections wait for an answer")
         try:
             return self._exchange(commands, within)
@@ -152,7 +152,6 @@ class Pool:
                 free.release()
 
     def _exchange(self, commands: Sequence[Command], within: float) -> list[Any]:
-        within = min(within, SOCKET_TIMEOUT)
         connection = self._take(within)
         try:
             _set_timeout(connection, within)

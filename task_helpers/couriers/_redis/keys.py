@@ -40,8 +40,13 @@ class QueueKeys:
     def indexes(self) -> dict[bytes, bytes]:
         """The type of each key that can be rebuilt, or done without."""
         lists = dict.fromkeys((self.pending, self.few, self.alone), b"list")
-        ordered = (self.ranked, self.delayed, self.leases, self.wake, self.workers)
-        return {**lists, **dict.fromkeys(ordered, b"zset"), self.crashes: b"hash"}
+        ordered = (self.ranked, self.delayed, self.leases, self.wake, self.workers, self.dead)
+        hashes = (self.crashes, self.dead_tasks, self.dead_outcomes)
+        return {
+            **lists,
+            **dict.fromkeys(ordered, b"zset"),
+            **dict.fromkeys(hashes, b"hash"),
+        }
 
     def batch(self, token: bytes) -> bytes:
         return self._batch + token

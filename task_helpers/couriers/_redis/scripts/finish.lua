@@ -33,11 +33,18 @@ local function leaves_batch(id)
   return true
 end
 
+local function write(command, key, ...)        -- an error means that the key is not of our type: it goes
+  if type(redis.pcall(command, key, ...)) == 'table' then
+    call('DEL', key)
+    call(command, key, ...)
+  end
+end
+
 local function bury(id, envelope, outcome)
   local time = call('TIME')
-  call('HSET', xm, id, envelope)
-  call('HSET', xe, id, outcome)
-  call('ZADD', x, time[1] * 1000 + math.floor(time[2] / 1000), id)
+  write('HSET', xm, id, envelope)
+  write('HSET', xe, id, outcome)
+  write('ZADD', x, time[1] * 1000 + math.floor(time[2] / 1000), id)
   buried = buried + 1
 end
 
@@ -52,10 +59,7 @@ local function finish(way, id, bucket, outcome)
 end
 
 local function store(bucket, fields)
-  if type(redis.pcall('HSET', bucket, unpack(fields))) == 'table' then    -- an error: it is no hash of ours
-    call('DEL', bucket)
-    call('HSET', bucket, unpack(fields))
-  end
+  write('HSET', bucket, unpack(fields))
   call('PEXPIRE', bucket, ttl)
 end
 
@@ -77,7 +81,7 @@ if last then
   call('DEL', batch)
   call('ZREM', l, token)
 end
-if #ended > 0 and call('EXISTS', c) == 1 then call('HDEL', c, unpack(ended)) end
+if #ended > 0 and call('EXISTS', c) == 1 then redis.pcall('HDEL', c, unpack(ended)) end
 if buried > 0 then
   local oldest = call('ZPOPMIN', x, math.max(0, call('ZCARD', x) - most_dead))
   for k = 1, #oldest, 2 do

@@ -26,6 +26,7 @@ from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers.options import CourierOptions
 from task_helpers.serializers import MsgpackSerializer
 from task_helpers.tasks import TaskStatus
+from task_helpers.workers._fields import WorkerFields
 from task_helpers.workers.base import BaseWorker
 from task_helpers.workers.classic import ClassicWorker
 from tests.support.docs import ROOT, Page, page, pages
@@ -113,7 +114,7 @@ def test_helpers_for_tests() -> None:
 
 
 def test_fields_of_workers() -> None:
-    fields = {name: getattr(BaseWorker, name) for name in inspect.get_annotations(BaseWorker)}
+    fields = {name: getattr(BaseWorker, name) for name in inspect.get_annotations(WorkerFields)}
     assert defaults(WORKERS, "BaseWorker") == fields
     changed = {name for name in vars(ClassicWorker) if name[0] != "_"} - public_methods(BaseWorker)
     assert WORKERS.names("ClassicWorker") == changed

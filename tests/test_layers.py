@@ -73,6 +73,7 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.couriers.redis": Floor.COURIERS,
     "task_helpers.couriers.memory": Floor.COURIERS,
     "task_helpers.workers._execution": Floor.WORKERS,
+    "task_helpers.workers._fields": Floor.WORKERS,
     "task_helpers.workers._leases": Floor.WORKERS,
     "task_helpers.workers._memory": Floor.WORKERS,
     "task_helpers.workers.base": Floor.WORKERS,

@@ -14,14 +14,12 @@ from typing import Any
 from uuid import UUID
 
 from task_helpers.couriers.base import WorkerTaskCourier
-from task_helpers.couriers.queues import valid_queue_name
-from task_helpers.couriers.store import MAX_BATCH
-from task_helpers.durations import Duration, seconds
-from task_helpers.exceptions import CourierError, CourierUnavailable, InvalidQueueName
+from task_helpers.durations import seconds
+from task_helpers.exceptions import CourierError, CourierUnavailable
 from task_helpers.plurals import counted
-from task_helpers.retries import ErrorTypes, RetryPolicy
 from task_helpers.tasks import Task
 from task_helpers.workers._execution import as_exception, perform_batch
+from task_helpers.workers._fields import WorkerFields
 from task_helpers.workers._leases import LeaseKeeper
 from task_helpers.workers._memory import resident_mib
 
@@ -43,48 +41,18 @@ class Ended(enum.StrEnum):
     MAX_RSS = "max_rss is exceeded"
 
 
-class BaseWorker:
+class BaseWorker(WorkerFields):
     """
     Takes up to `max_tasks_per_iteration` tasks, performs them together, returns each its result.
 
-    Override `perform_tasks` (or `perform_single_task`). The class fields may also be given to the
-    constructor, by keyword:
-
-    - queue_name - the queue it works on.
-    - max_tasks_per_iteration - most tasks of one batch.
-    - linger - how long (seconds or timedelta) a batch may fill when fewer than that wait.
-    - needs_result_returning - False: results are not stored, nobody waits for them.
-    - max_attempts, retry_delay, max_retry_delay, retry_on, give_up_on - which failed tasks are
-      performed again, and when, see `RetryPolicy`.
-    - max_batch_seconds - a batch that takes longer counts as stuck: the process prints the stacks
-      of its threads and ends with exit code 70. None: any time.
-    - max_tasks - stop after so many tasks; None: go on.
-    - max_rss - stop after the batch with which the process takes more memory than so many MiB;
-      None: go on.
-    - burst - True: stop when the queue is empty.
+    Override `perform_tasks` (or `perform_single_task`). The class fields, see `WorkerFields`, may
+    also be given to the constructor, by keyword.
 
     - ended_by - what ended `perform`.
     """
 
-    queue_name: str = ""
-    max_tasks_per_iteration: int = 100
-    linger: Duration = 0
-    needs_result_returning: bool = True
-    max_attempts: int = 1
-    retry_delay: Duration = 1
-    max_retry_delay: Duration = 600
-    retry_on: ErrorTypes = (Exception,)
-    give_up_on: ErrorTypes = ()
-    max_batch_seconds: Duration | None = 3600
-    max_tasks: int | None = None
-    max_rss: float | None = None
-    burst: bool = False
-
     def __init__(self, task_courier: WorkerTaskCourier, **fields: Any) -> None:
-        for name, value in fields.items():
-            if callable(getattr(type(self), name, None)):
-                raise TypeError(f"{name} is a method of {type(self).__name__}: override it instead")
-            setattr(self, name, value)
+        self._set_fields(fields)
         if not hasattr(task_courier, "bulk_wait_for_tasks"):  # not isinstance: a proxy is fine
             raise TypeError(
                 f"a {type(task_courier).__name__} takes no tasks: give {type(self).__name__} a "
@@ -178,20 +146,6 @@ class BaseWorker:
         self.tasks_performed += len(results)
         self.iterations_performed += 1
         return True
-
-    def check_fields(self) -> None:
-        """`ValueError` when a class field has a value that no worker can have."""
-        if not self.queue_name:
-            raise InvalidQueueName(f"set queue_name of {type(self).__name__}: it works on no queue")
-        valid_queue_name(self.queue_name)
-        seconds(self.linger, "linger")
-        if not 1 <= (count := self.max_tasks_per_iteration) <= MAX_BATCH:
-            raise ValueError(f"max_tasks_per_iteration must be from 1 to {MAX_BATCH}, not {count}")
-        if self.max_tasks is not None and self.max_tasks < 1:
-            raise ValueError(f"max_tasks must be above 0 or None, not {self.max_tasks}")
-        if self.max_batch_seconds is not None:
-            seconds(self.max_batch_seconds, "max_batch_seconds")
-        self._policy()
 
     # --- The parts of these
 
@@ -303,15 +257,6 @@ class BaseWorker:
         done = [task_id for task_id, result in tasks if not isinstance(result, Exception)]
         self.task_courier.acknowledge_tasks(self.queue_name, done)
         self.task_courier.bulk_return_task_results(self.queue_name, failed, self._policy())
-
-    def _policy(self) -> RetryPolicy:
-        return RetryPolicy(
-            max_attempts=self.max_attempts,
-            retry_delay=self.retry_delay,
-            max_retry_delay=self.max_retry_delay,
-            retry_on=self.retry_on,
-            give_up_on=self.give_up_on,
-        )
 
     def _next_count(self) -> int:
         """How many tasks the next batch may have."""

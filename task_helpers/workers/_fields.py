@@ -1,0 +1,72 @@
+"""The class fields of a worker: what they mean, and which values they may have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from task_helpers.couriers.queues import valid_queue_name
+from task_helpers.couriers.store import MAX_BATCH
+from task_helpers.durations import Duration, seconds
+from task_helpers.exceptions import InvalidQueueName
+from task_helpers.retries import ErrorTypes, RetryPolicy
+
+
+class WorkerFields:
+    """
+    - queue_name - the queue it works on.
+    - max_tasks_per_iteration - most tasks of one batch.
+    - linger - how long (seconds or timedelta) a batch may fill when fewer than that wait.
+    - needs_result_returning - False: results are not stored, nobody waits for them.
+    - max_attempts, retry_delay, max_retry_delay, retry_on, give_up_on - which failed tasks are
+      performed again, and when, see `RetryPolicy`.
+    - max_batch_seconds - a batch that takes longer counts as stuck: the process prints the stacks
+      of its threads and ends with exit code 70. None: any time.
+    - max_tasks - stop after so many tasks; None: go on.
+    - max_rss - stop after the batch with which the process takes more memory than so many MiB;
+      None: go on.
+    - burst - True: stop when the queue is empty.
+    """
+
+    queue_name: str = ""
+    max_tasks_per_iteration: int = 100
+    linger: Duration = 0
+    needs_result_returning: bool = True
+    max_attempts: int = 1
+    retry_delay: Duration = 1
+    max_retry_delay: Duration = 600
+    retry_on: ErrorTypes = (Exception,)
+    give_up_on: ErrorTypes = ()
+    max_batch_seconds: Duration | None = 3600
+    max_tasks: int | None = None
+    max_rss: float | None = None
+    burst: bool = False
+
+    def check_fields(self) -> None:
+        """`ValueError` when a class field has a value that no worker can have."""
+        if not self.queue_name:
+            raise InvalidQueueName(f"set queue_name of {type(self).__name__}: it works on no queue")
+        valid_queue_name(self.queue_name)
+        seconds(self.linger, "linger")
+        if not 1 <= (count := self.max_tasks_per_iteration) <= MAX_BATCH:
+            raise ValueError(f"max_tasks_per_iteration must be from 1 to {MAX_BATCH}, not {count}")
+        if self.max_tasks is not None and self.max_tasks < 1:
+            raise ValueError(f"max_tasks must be above 0 or None, not {self.max_tasks}")
+        if self.max_batch_seconds is not None:
+            seconds(self.max_batch_seconds, "max_batch_seconds")
+        self._policy()
+
+    def _set_fields(self, fields: Mapping[str, Any]) -> None:
+        for name, value in fields.items():
+            if callable(getattr(type(self), name, None)):
+                raise TypeError(f"{name} is a method of {type(self).__name__}: override it instead")
+            setattr(self, name, value)
+
+    def _policy(self) -> RetryPolicy:
+        return RetryPolicy(
+            max_attempts=self.max_attempts,
+            retry_delay=self.retry_delay,
+            max_retry_delay=self.max_retry_delay,
+            retry_on=self.retry_on,
+            give_up_on=self.give_up_on,
+        )

@@ -43,6 +43,7 @@ class Floor(IntEnum):
 # A name is that module alone, "folder.*" everything in the folder that has no entry of its own.
 FLOORS: dict[str, Floor] = {
     "task_helpers.exceptions": Floor.WORDS,
+    "task_helpers.counts": Floor.WORDS,
     "task_helpers.durations": Floor.WORDS,
     "task_helpers.ids": Floor.WORDS,
     "task_helpers.plurals": Floor.WORDS,
@@ -61,6 +62,7 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.couriers._claims": Floor.FLOWS,
     "task_helpers.couriers._wire": Floor.FLOWS,
     "task_helpers.couriers._awaited": Floor.FLOWS,
+    "task_helpers.couriers._lingering": Floor.FLOWS,
     "task_helpers.couriers._client_flows": Floor.FLOWS,
     "task_helpers.couriers._worker_side": Floor.FLOWS,
     "task_helpers.couriers._taking_flows": Floor.FLOWS,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 from task_helpers import ids
+from task_helpers.counts import whole_number
 from task_helpers.couriers._claims import Claim, Held
+from task_helpers.couriers._lingering import Lingering
 from task_helpers.couriers._worker_side import UNHELD, WorkerSide, held_of, silent_end
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.couriers.store import MAX_BATCH, End, Store, Taken
@@ -53,7 +57,7 @@ class TakingFlows(WorkerSide):
         is not full ends it: it may be a suspect's, which must not find company here.
         """
         queue, tasks = valid_queue_name(queue_name), list[Task]()
-        _require_count(max_count)
+        whole_number(max_count, "max_count")
         while left := max_count - len(tasks):
             try:
                 batch, due_in = yield from self._batch(self._store, queue, left, 0)
@@ -67,31 +71,33 @@ class TakingFlows(WorkerSide):
         return tasks
 
     def wait(
-        self, queue_name: str, max_count: int, timeout: Duration | None, linger: Duration
+        self,
+        queue_name: str,
+        max_count: int,
+        timeout: Duration | None,
+        linger: Duration = 0,
+        min_tasks: int | None = None,
+        stopping: Callable[[], bool] | None = None,
     ) -> Flow[list[Task]]:
         queue, linger = valid_queue_name(queue_name), seconds(linger, "linger")
-        _require_count(max_count)
-        until = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
-        store = self._store if until is None else self._store.bounded(until + linger + TAKE_SECONDS)
-        block = 0.0
-        while True:
-            if linger:
-                yield from self._gather(store, queue, max_count, linger, block)
+        enough = min(whole_number(max_count, "max_count"), MAX_BATCH)
+        if min_tasks is not None:
+            enough = min(whole_number(min_tasks, "min_tasks"), enough)
+        until = math.inf if timeout is None else time.monotonic() + seconds(timeout, "timeout")
+        store = self._store.bounded(until + linger + TAKE_SECONDS)
+        lingering, block = Lingering(enough, linger, until + linger), 0.0
+        while not (stopping and stopping()):
+            if linger and (yield from _lingers(store, queue, lingering, block)):
+                block = 0
+                continue
             tasks, due_in = yield from self._batch(store, queue, max_count, 0 if linger else block)
             if tasks:
                 return tasks
-            left = LONGEST_BLOCK if until is None else until - time.monotonic()
+            left = until - time.monotonic()
             if left <= 0 and due_in:
                 raise TimeoutError(f"no task came to queue {queue_name} in time")
             block = max(SHORTEST_BLOCK, min(left, due_in, LONGEST_BLOCK))
-
-    def _gather(
-        self, store: Store, queue: str, max_count: int, linger: float, block: float
-    ) -> Flow[None]:
-        """Lets a batch fill before it is taken, so that nothing is held meanwhile."""
-        count = yield from store.waiting(queue, block)
-        if 0 < count < max_count:
-            yield Sleep(linger)
+        raise TimeoutError(f"the wait for tasks of queue {queue_name} was stopped")
 
     def _batch(
         self, store: Store, queue: str, max_count: int, block: float
@@ -197,12 +203,15 @@ class TakingFlows(WorkerSide):
         return back
 
 
+def _lingers(store: Store, queue: str, lingering: Lingering, block: float) -> Flow[bool]:
+    """Pauses where a batch may still fill. Until it is taken, nothing is held."""
+    line = yield from store.line(queue, block)
+    if pause := lingering.pause(line, time.monotonic()):
+        yield Sleep(pause)
+    return pause > 0
+
+
 def _report(queue: str, task_id: bytes, error: TaskHelpersError) -> None:
     """An expired task is nobody's mistake; any other one should be seen where it is refused."""
     if not isinstance(error, TaskExpired):
         logger.error("Task %s in queue %s is refused: %s", ids.to_uuid(task_id), queue, error)
-
-
-def _require_count(max_count: int) -> None:
-    if not isinstance(max_count, int) or max_count < 1:
-        raise ValueError(f"max_count must be a whole number above 0, not {max_count!r}")

@@ -8,7 +8,7 @@ cannot be reached for `retry_seconds`, a method raises `CourierUnavailable`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, TypeVar, Unpack
 from uuid import UUID
 
@@ -231,16 +231,24 @@ class WorkerTaskCourier(TaskCourier):
         max_count: int,
         timeout: Duration | None = None,
         linger: Duration = 0,
+        *,
+        min_tasks: int | None = None,
+        stopping: Callable[[], bool] | None = None,
     ) -> list[Task]:
         """
         Waits for tasks and takes up to max_count of them, at most 1,000.
 
         - timeout - how long to wait for a first task; None waits for ever.
-        - linger - how long to let the batch fill when fewer than max_count wait.
+        - linger - how long the oldest waiting task may wait, from when it was added, for the batch
+          to fill. Nothing is held meanwhile; a batch that is full is taken at once.
+        - min_tasks - so many waiting tasks are taken without lingering for more; None: max_count.
+        - stopping - is asked several times a second while a batch fills, and once a second while
+          no task waits; True ends the wait, and what waits is left to others.
 
-        Raises `TimeoutError` when no task came in time.
+        Raises `TimeoutError` when no task came in time, or `stopping` ended the wait.
         """
-        return self._run(self._worker.wait(queue_name, max_count, timeout, linger))
+        flow = self._worker.wait(queue_name, max_count, timeout, linger, min_tasks, stopping)
+        return self._run(flow)
 
     def return_task_result(self, queue_name: str, task_id: UUID | str, task_result: Any) -> None:
         """Stores the result and acknowledges the task, see `bulk_return_task_results`."""

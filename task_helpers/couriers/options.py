@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, TypedDict
 
+from task_helpers.counts import whole_number
 from task_helpers.durations import Duration, seconds
 from task_helpers.serializers import PickleSerializer, Serializer, serializer_named, serializer_of
 
@@ -52,7 +53,8 @@ class CourierOptions:
 
     def __post_init__(self) -> None:
         for name in ("max_payload", "max_result", "max_queue_length", "max_dead_letters"):
-            _require_positive(name, getattr(self, name))
+            if (value := getattr(self, name)) is not None:
+                whole_number(value, name)
         derived: dict[str, Any] = {
             "codec": serializer_named(self.serializer),
             "lease_ms": _positive_ms(self.lease, "lease"),
@@ -71,11 +73,6 @@ class CourierOptions:
     def names(cls) -> frozenset[str]:
         """The keywords that couriers take besides those of their store."""
         return frozenset(f.name for f in fields(cls) if f.init)
-
-
-def _require_positive(name: str, value: int | None) -> None:
-    if value is not None and (not isinstance(value, int) or value < 1):
-        raise ValueError(f"{name} must be a whole number above 0, not {value!r}")
 
 
 def _check_signing(key: bytes | None, codec: Serializer) -> None:

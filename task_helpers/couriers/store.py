@@ -84,6 +84,21 @@ class Taken(NamedTuple):
     overdue: list[bytes]
 
 
+class Line(NamedTuple):
+    """
+    What waits to be taken.
+
+    - length - about how many tasks.
+    - oldest_made_at - when the first of them was made, ms since 1970 on its client's clock; 0 for
+      suspects, which wait for no company, and when there is none.
+    - now - the store's clock.
+    """
+
+    length: int
+    oldest_made_at: int
+    now: int
+
+
 class Reclaimed(NamedTuple):
     """
     - back - how many tasks were queued again.
@@ -163,8 +178,8 @@ class Store(Protocol):
         a fresh lease.
         """
 
-    def waiting(self, queue: str, wait: float = 0) -> Flow[int]:
-        """About how many tasks could be taken; waits up to `wait` seconds for a first one."""
+    def line(self, queue: str, wait: float = 0) -> Flow[Line]:
+        """What could be taken; waits up to `wait` seconds for a first task."""
 
     def renew(
         self, queue: str, worker: str, tokens: Sequence[bytes], lease: int

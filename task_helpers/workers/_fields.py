@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from task_helpers.counts import whole_number
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.couriers.store import MAX_BATCH
 from task_helpers.durations import Duration, seconds
@@ -16,7 +17,10 @@ class WorkerFields:
     """
     - queue_name - the queue it works on.
     - max_tasks_per_iteration - most tasks of one batch.
-    - linger - how long (seconds or timedelta) a batch may fill when fewer than that wait.
+    - linger - how long (seconds or timedelta) the oldest waiting task may wait, from when it was
+      added, for a batch to fill. 0: a batch is what waits.
+    - min_tasks - so many waiting tasks are a batch without lingering for more; None: as many as
+      one may have.
     - needs_result_returning - False: results are not stored, nobody waits for them.
     - max_attempts, retry_delay, max_retry_delay, retry_on, give_up_on - which failed tasks are
       performed again, and when, see `RetryPolicy`.
@@ -31,6 +35,7 @@ class WorkerFields:
     queue_name: str = ""
     max_tasks_per_iteration: int = 100
     linger: Duration = 0
+    min_tasks: int | None = None
     needs_result_returning: bool = True
     max_attempts: int = 1
     retry_delay: Duration = 1
@@ -48,6 +53,8 @@ class WorkerFields:
             raise InvalidQueueName(f"set queue_name of {type(self).__name__}: it works on no queue")
         valid_queue_name(self.queue_name)
         seconds(self.linger, "linger")
+        if self.min_tasks is not None:
+            whole_number(self.min_tasks, "min_tasks")
         if not 1 <= (count := self.max_tasks_per_iteration) <= MAX_BATCH:
             raise ValueError(f"max_tasks_per_iteration must be from 1 to {MAX_BATCH}, not {count}")
         if self.max_tasks is not None and self.max_tasks < 1:

@@ -95,7 +95,12 @@ class BaseWorker(WorkerFields):
         while not self._stopping:
             try:
                 return self.task_courier.bulk_wait_for_tasks(
-                    self.queue_name, count, 0 if self.burst else IDLE_WAIT, self.linger
+                    self.queue_name,
+                    count,
+                    0 if self.burst else IDLE_WAIT,
+                    self.linger,
+                    min_tasks=self.min_tasks,
+                    stopping=lambda: self._stopping,
                 )
             except TimeoutError:
                 if self.burst:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Any
 from uuid import uuid4
 
@@ -107,6 +108,68 @@ def test_linger_lets_a_batch_fill(client: Any, worker: Any, queue: str) -> None:
     client.bulk_add_tasks_to_queue(queue, [2, 3])
     # then they are in the same batch
     assert [data for _, data in waiter.result(5)] == [1, 2, 3]
+
+
+def test_linger_ends_when_the_batch_is_full(client: Any, worker: Any, queue: str) -> None:
+    # given a worker that lingers for a minute
+    client.add_task_to_queue(queue, 1)
+    waiter = in_thread(worker.bulk_wait_for_tasks, queue, 3, None, linger=60)
+    # when the batch is full
+    client.bulk_add_tasks_to_queue(queue, [2, 3])
+    # then it is taken
+    assert [data for _, data in waiter.result(5)] == [1, 2, 3]
+
+
+def test_linger_counts_from_when_the_oldest_task_was_added(
+    stand: Any, client: Any, worker: Any, queue: str
+) -> None:
+    # given a task that has waited for longer than a worker would linger, and a new one
+    client.add_task_to_queue(queue, 1)
+    stand.pass_time(0.6)
+    client.add_task_to_queue(queue, 2, priority=5)
+    # when a worker comes
+    watch = Stopwatch()
+    tasks = worker.bulk_wait_for_tasks(queue, 10, linger=0.6)
+    # then it does not linger
+    assert [data for _, data in tasks] == [2, 1]
+    assert watch.seconds < 0.5
+
+
+@pytest.mark.parametrize("min_tasks", [2, 1_000])
+def test_min_tasks_are_enough(client: Any, worker: Any, queue: str, min_tasks: int) -> None:
+    client.add_task_to_queue(queue, 1)
+    options = {"linger": 60, "min_tasks": min_tasks}
+    waiter = in_thread(worker.bulk_wait_for_tasks, queue, 3, None, **options)
+    client.bulk_add_tasks_to_queue(queue, range(min(min_tasks, 3) - 1))
+    assert len(waiter.result(5)) == min(min_tasks, 3)
+
+
+@pytest.mark.parametrize("min_tasks", [0, -1, 1.5, "2"])
+def test_min_tasks_that_make_no_sense(worker: Any, queue: str, min_tasks: Any) -> None:
+    with pytest.raises(ValueError, match="min_tasks must be a whole number above 0, not "):
+        worker.bulk_wait_for_tasks(queue, 3, 0, min_tasks=min_tasks)
+
+
+@pytest.mark.parametrize("waiting", [0, 1])
+def test_a_wait_can_be_stopped_and_leaves_the_tasks_to_others(
+    client: Any, worker: Any, queue: str, waiting: int
+) -> None:
+    # given a worker that waits for tasks, or for a batch to fill
+    task_ids = client.bulk_add_tasks_to_queue(queue, range(waiting))
+    asked, stopped = Event(), Event()
+
+    def stopping() -> bool:
+        asked.set()
+        return stopped.is_set()
+
+    waiter = in_thread(worker.bulk_wait_for_tasks, queue, 3, linger=60, stopping=stopping)
+    asked.wait(5)
+    # when it is stopped
+    stopped.set()
+    # then it ends and took nothing
+    with pytest.raises(TimeoutError, match=f"of queue {queue} was stopped"):
+        waiter.result(5)
+    assert [task_id for task_id, _ in worker.get_tasks(queue)] == task_ids
 
 
 def test_linger_does_not_hold_up_a_full_batch_and_waits_for_a_first_task(

@@ -14,7 +14,7 @@ from task_helpers.couriers._client_flows import ClientFlows
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers._worker_flows import WorkerFlows
 from task_helpers.couriers.options import CourierOptions
-from task_helpers.couriers.store import Look, Taken, Way
+from task_helpers.couriers.store import Line, Look, Taken, Way
 from task_helpers.effects import Listen, Sleep
 from task_helpers.envelopes import Header
 from task_helpers.retries import RetryPolicy
@@ -168,13 +168,27 @@ def test_every_take_has_a_token_of_its_own(worker: WorkerFlows) -> None:
     assert len(tokens) == 2
 
 
-def test_lingering_counts_first_and_holds_nothing_meanwhile(worker: WorkerFlows) -> None:
-    flow = Driver(worker.wait(Q, 10, None, 0.5))
-    assert flow.asked == Verb("waiting", (Q, 0.0))
-    assert flow.reply(3).asked == Sleep(0.5)
-    assert flow.reply(None).asked.name == "take"
-    full = Driver(worker.wait(Q, 10, None, 0.5)).reply(10)
-    assert full.asked.name == "take"
+def test_lingering_looks_first_and_holds_nothing_meanwhile(worker: WorkerFlows) -> None:
+    flow = Driver(worker.wait(Q, 10, None, 0.8))
+    assert flow.asked == Verb("line", (Q, 0.0))
+    assert flow.reply(Line(3, 1_000, 1_000)).asked == Sleep(0.1)
+    assert flow.reply(None).asked == Verb("line", (Q, 0.0))
+    assert flow.reply(Line(10, 1_000, 1_100)).asked.name == "take"
+
+
+def test_it_blocks_for_the_first_task_only(worker: WorkerFlows) -> None:
+    flow = Driver(worker.wait(Q, 10, None, 0.8)).reply(Line(0, 0, 1_000)).reply(took())
+    assert flow.asked == Verb("line", (Q, 1.0))
+    assert flow.reply(Line(1, 1_000, 1_000)).asked == Sleep(0.1)
+    assert flow.reply(None).asked == Verb("line", (Q, 0.0))
+
+
+def test_whoever_is_to_stop_takes_nothing(worker: WorkerFlows) -> None:
+    stop = iter([False, True])
+    flow = Driver(worker.wait(Q, 10, None, 0.8, stopping=lambda: next(stop)))
+    flow.reply(Line(1, 1_000, 1_000))
+    with pytest.raises(TimeoutError, match="stopped"):
+        flow.reply(None)
 
 
 def test_an_overdue_batch_is_reclaimed_and_looked_for_at_once(worker: WorkerFlows) -> None:

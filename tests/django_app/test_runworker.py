@@ -72,6 +72,11 @@ def test_burst_performs_what_waits_and_ends(on_memory) -> None:
         (["--max-tasks", "3", "--batch-size", "2"], 3, "max_tasks are done"),
         (["--burst", "--max-tasks", "9", "--iterations", "9"], 5, "the queue is empty"),
         (["--burst", "--linger", "0.001", "--batch-size", "9"], 5, "the queue is empty"),
+        (
+            ["--iterations", "1", "--linger", "60", "--batch-size", "9", "--min-tasks", "5"],
+            5,
+            "done",
+        ),
     ],
 )
 def test_it_ends_when_told(on_memory, arguments: list[str], performed: int, cause: str) -> None:

@@ -90,6 +90,30 @@ def test_max_tasks_are_not_exceeded(courier: Any) -> None:
     assert courier.get_queue_stats(Q).waiting == 12
 
 
+def test_min_tasks_end_the_linger(courier: Any) -> None:
+    courier.add_task_to_queue(Q, 1)
+    worker = Echo(courier, linger=60, min_tasks=2)
+    run = in_thread(worker.perform, 1)
+    courier.add_task_to_queue(Q, 2)
+    run.result(5)
+    assert worker.batches == [2]
+
+
+def test_stop_while_a_batch_fills_leaves_it_to_others(courier: Any) -> None:
+    # given a worker that waits up to a minute for its batch to fill
+    [task_id] = courier.bulk_add_tasks_to_queue(Q, [1])
+    worker = Echo(courier, linger=60)
+    run = in_thread(worker.perform)
+    wait_until(lambda: courier.get_queue_stats(Q).workers)
+    # when it is stopped
+    watch = Stopwatch()
+    worker.stop()
+    run.result(5)
+    # then it ends soon, and the task is there for the next worker
+    assert watch.seconds < 1
+    assert courier.get_tasks(Q) == [(task_id, 1)]
+
+
 def test_linger_fills_the_batch(courier: Any) -> None:
     courier.add_task_to_queue(Q, 1)
     worker = Echo(courier, linger=0.3)
@@ -181,6 +205,8 @@ def test_a_keyword_that_would_shadow_a_method_is_a_type_error(courier: Any, name
         ({"queue_name": "a b"}, "is not a queue name"),
         ({"max_tasks_per_iteration": 0}, "from 1 to 1000"),
         ({"max_tasks_per_iteration": 1001}, "from 1 to 1000"),
+        ({"linger": -1}, "linger must be between 0 and"),
+        ({"min_tasks": 0}, "min_tasks must be a whole number above 0, not 0"),
     ],
     ids=str,
 )

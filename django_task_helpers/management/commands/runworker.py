@@ -52,6 +52,7 @@ class Command(BaseCommand):
         add("--max-tasks", type=count, metavar="N", help="stop after N tasks")
         add("--batch-size", type=_whole_number(MAX_BATCH), metavar="N", help="most tasks a batch")
         add("--linger", type=_seconds, metavar="SECONDS", help="how long a batch may fill")
+        add("--min-tasks", type=count, metavar="N", help="how many need not linger for more")
         add("--processes", type=count, metavar="N", help="how many worker processes (default 1)")
         add("--max-iterations", type=count, metavar="N", help="a fresh process after ~N batches")
         add("--max-rss", type=count, metavar="MIB", help="a fresh process above ~MIB of memory")
@@ -119,6 +120,7 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
         "max_tasks": options["max_tasks"],
         "max_tasks_per_iteration": options["batch_size"],
         "linger": options["linger"],
+        "min_tasks": options["min_tasks"],
         "max_rss": options["max_rss"],
     }
     return {name: value for name, value in fields.items() if value is not None}

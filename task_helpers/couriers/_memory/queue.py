@@ -101,6 +101,9 @@ class MemoryQueue:
     def has_waiting(self) -> bool:
         return bool(self._alone or self._few or self._ready)
 
+    def has_suspects(self) -> bool:
+        return bool(self._alone or self._few)
+
     def overdue(self, now: int) -> list[bytes]:
         return [token for token, batch in self.batches.items() if batch.deadline <= now]
 

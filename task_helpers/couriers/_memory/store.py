@@ -15,6 +15,7 @@ from task_helpers.couriers.store import (
     Again,
     Buried,
     End,
+    Line,
     Look,
     QueueStats,
     Reclaimed,
@@ -153,9 +154,16 @@ class MemoryStore:
 
         return _step(act, place, wait)
 
-    def waiting(self, queue: str, wait: float = 0) -> Flow[int]:
+    def line(self, queue: str, wait: float = 0) -> Flow[Line]:
         place = self._server.place(queue)
-        return _step(lambda: len(list(place.queue.in_line())), place, wait)
+
+        def act() -> Line:
+            state = place.queue
+            count, made_at = len(list(state.in_line())), map(made_at_ms, state.in_line())
+            oldest = 0 if state.has_suspects() else min(made_at, default=0)
+            return Line(count, oldest, self._server.now())
+
+        return _step(act, place, wait)
 
     def renew(
         self, queue: str, worker: str, tokens: Sequence[bytes], lease: int

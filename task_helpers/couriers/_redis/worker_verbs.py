@@ -14,10 +14,12 @@ from task_helpers.couriers.store import (
     WORKER_FORGOTTEN_MS,
     Again,
     End,
+    Line,
     Reclaimed,
     Taken,
 )
 from task_helpers.effects import Flow
+from task_helpers.ids import made_at_ms
 
 
 class WorkerVerbs(Verbs):
@@ -41,17 +43,21 @@ class WorkerVerbs(Verbs):
         tasks = list(zip(ids, envelopes, strict=True))
         return Taken(tasks, now, None if next_due < 0 else next_due, overdue)
 
-    def waiting(self, queue: str, wait: float = 0) -> Flow[int]:
+    def line(self, queue: str, wait: float = 0) -> Flow[Line]:
         keys = self._of(queue)
         if wait:
             yield from self._ask.commands([("BZPOPMIN", keys.wake, wait)], blocks=wait)
-        lengths = yield from self._ask.commands(
+        few, alone, pending, ranked, first, highest, (now, micro) = yield from self._ask.commands(
             [
-                *(("LLEN", key) for key in (keys.pending, keys.few, keys.alone)),
+                *(("LLEN", key) for key in (keys.few, keys.alone, keys.pending)),
                 ("ZCARD", keys.ranked),
+                ("LRANGE", keys.pending, 0, 0),
+                ("ZRANGE", keys.ranked, 0, 0),
+                ("TIME",),
             ]
         )
-        return sum(lengths)
+        oldest = 0 if few or alone else min(map(made_at_ms, first + highest), default=0)
+        return Line(few + alone + pending + ranked, oldest, int(now) * 1000 + int(micro) // 1000)
 
     def renew(
         self, queue: str, worker: str, tokens: Sequence[bytes], lease: int

@@ -75,7 +75,7 @@ def test_burst_performs_what_waits_and_ends(on_memory) -> None:
         (
             ["--iterations", "1", "--linger", "60", "--batch-size", "9", "--min-tasks", "5"],
             5,
-            "done",
+            "all iterations are done",
         ),
     ],
 )

@@ -1,11 +1,12 @@
 # Every target does its own set-up: a virtualenv in .venv, the packages, a private Redis.
 # PYTHON=/path/to/python chooses the interpreter, REDIS_URL=redis://... a server of your own,
-# ARGS="-k lease" is passed on to pytest (test, matrix), to the demo (demo, run) or to the faults.
+# ARGS="-k lease" is passed on to pytest (test, matrix), to the demo (demo, run), to the faults or to
+# the benchmarks.
 
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run lint test faults matrix clean bootstrap
+.PHONY: help demo run lint test faults bench matrix clean bootstrap
 
 help: ## print this list
 	@echo "usage: make TARGET [PYTHON=...] [REDIS_URL=...] [ARGS=...]"
@@ -28,6 +29,9 @@ test: lint ## what CI runs: lint and the whole test suite
 
 faults: bootstrap ## kill workers, servers and connections, and count what was lost (minutes)
 	$(python) -m tests.faults --full --json build/faults.json $(ARGS)
+
+bench: bootstrap ## this package, the raw limit and other queues, measured in turn (half an hour)
+	$(python) benchmarks/bench.py $(ARGS)
 
 matrix: bootstrap ## the test suite on every supported Python and Django found here
 	scripts/with-redis scripts/matrix $(ARGS)

@@ -1,0 +1,147 @@
+"""From measurements to medians, ratios and floors: as a table and as JSON."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from measuring import Measurement
+from workloads import Floor, Workload
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of the rounds, and the least and the greatest of them."""
+
+    median: float
+    least: float
+    greatest: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        return cls(statistics.median(values), min(values), max(values))
+
+    def __str__(self) -> str:
+        return f"{shown(self.median)} ({shown(self.least)}–{shown(self.greatest)})"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A floor beside what was measured; `value` None: it was not."""
+
+    workload: int
+    floor: Floor
+    value: float | None
+
+    @property
+    def held(self) -> bool:
+        return self.value is not None and self.floor.holds(self.value)
+
+    def __str__(self) -> str:
+        value = "not measured" if self.value is None else shown(self.value)
+        return f"workload {self.workload}: {value}, promised {self.floor}"
+
+
+@dataclass
+class Results:
+    """All measurements of a run, by program and system, a list of rounds each."""
+
+    rounds: dict[str, dict[str, list[Measurement]]] = field(default_factory=dict)
+
+    def add(self, program: str, system: str, measurement: Measurement) -> None:
+        self.rounds.setdefault(program, {}).setdefault(system, []).append(measurement)
+
+    def spread(self, program: str, system: str, figure: str) -> Spread | None:
+        measurements = self.rounds.get(program, {}).get(system, ())
+        values = [each.figures[figure] for each in measurements if figure in each.figures]
+        return Spread.of(values) if values else None
+
+    def ratio(self, workload: Workload, system: str, figure: str = "") -> float | None:
+        """Of the medians, to the raw limit's."""
+        figure = figure or workload.figure
+        mine = self.spread(workload.program, system, figure)
+        raw = self.spread(workload.program, "raw", figure)
+        return mine.median / raw.median if mine and raw else None
+
+    def verdicts(self, workloads: Sequence[Workload]) -> list[Verdict]:
+        return [
+            Verdict(workload.number, floor, self._value(workload, floor))
+            for workload in workloads
+            for floor in workload.floors
+        ]
+
+    def _value(self, workload: Workload, floor: Floor) -> float | None:
+        if floor.of:
+            return self.ratio(workload, "ours", floor.figure)
+        mine = self.spread(workload.program, "ours", floor.figure or workload.figure)
+        return mine.median if mine else None
+
+    def errors(self) -> list[str]:
+        return [
+            f"{system}, {program}: {measurement.error}"
+            for program, systems in self.rounds.items()
+            for system, measurements in systems.items()
+            for measurement in measurements
+            if measurement.error
+        ]
+
+    def about_systems(self) -> dict[str, dict[str, Any]]:
+        """The versions and settings that the client processes told."""
+        return {
+            system: {"versions": measurement.versions, "settings": measurement.settings}
+            for systems in self.rounds.values()
+            for system, measurements in systems.items()
+            for measurement in measurements
+            if measurement.versions
+        }
+
+
+def table(results: Results, workload: Workload) -> str:
+    title = f"\n{workload.number}. {workload.title}, {workload.unit}"
+    systems = results.rounds[workload.program]
+    return "\n".join([title, *(_line(results, workload, system) for system in systems)])
+
+
+def _line(results: Results, workload: Workload, system: str) -> str:
+    spread = results.spread(workload.program, system, workload.figure)
+    if spread is None:
+        return f"   {system:<13} failed, see below"
+    ratio = results.ratio(workload, system)
+    compared = "" if ratio is None or system == "raw" else f"{ratio:>9.3g} × raw"
+    return f"   {system:<13} {spread!s:<34}{compared}{_besides(results, workload, system)}".rstrip()
+
+
+def _besides(results: Results, workload: Workload, system: str) -> str:
+    """The other figures that have a floor."""
+    figures = [(floor.figure, floor.unit) for floor in workload.floors if floor.figure]
+    spreads = ((results.spread(workload.program, system, figure), unit) for figure, unit in figures)
+    return "".join(f", {shown(spread.median)} {unit}" for spread, unit in spreads if spread)
+
+
+def as_json(results: Results, workload: Workload) -> dict[str, Any]:
+    systems = results.rounds[workload.program]
+    return {
+        "number": workload.number,
+        "title": workload.title,
+        "figure": workload.figure,
+        "unit": workload.unit,
+        "floors": [str(floor) for floor in workload.floors],
+        "systems": {system: _system_as_json(results, workload, system) for system in systems},
+    }
+
+
+def _system_as_json(results: Results, workload: Workload, system: str) -> dict[str, Any]:
+    measurements = results.rounds[workload.program][system]
+    spread = results.spread(workload.program, system, workload.figure)
+    return {
+        **(asdict(spread) if spread else {}),
+        "ratio_to_raw": results.ratio(workload, system),
+        "rounds": [measurement.figures for measurement in measurements],
+        "errors": [measurement.error for measurement in measurements if measurement.error],
+    }
+
+
+def shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -35,7 +35,8 @@ class TaskResultView(View):
 
     200 {"status": "succeeded", "result": ...}
     200 {"status": "failed" or "cancelled", "error": {"type": ..., "message": ...}}
-    202 {"status": "waiting", "delayed" or "running"}, with Retry-After
+    202 {"status": "waiting", "delayed" or "running"}, with Retry-After; for a running task that
+        said so with "progress": 0.4 and "message": "reading"
     404 {"status": "unknown"}: never added, or the result has expired
     503 {"status": "unavailable"}, with Retry-After, when the store cannot be reached
 
@@ -84,11 +85,14 @@ class TaskResultView(View):
         return JsonResponse({"status": TaskStatus.SUCCEEDED, "result": self.result_data(result)})
 
     def _unfinished(self, status: TaskStatus) -> JsonResponse:
-        if status is TaskStatus.UNKNOWN:
+        if status == TaskStatus.UNKNOWN:
             return JsonResponse({"status": status}, status=404)
-        if status not in (TaskStatus.WAITING, TaskStatus.DELAYED):
-            status = TaskStatus.RUNNING  # it may have ended since: the next poll has its result
-        return self._later({"status": status}, 202)
+        if status in (TaskStatus.WAITING, TaskStatus.DELAYED):
+            return self._later({"status": status}, 202)
+        # It may have ended since: then the next poll has its result.
+        said = {"progress": status.progress, "message": status.message}
+        said = {name: value for name, value in said.items() if value not in (None, "")}
+        return self._later({"status": TaskStatus.RUNNING, **said}, 202)
 
     def _later(self, data: dict[str, Any], status: int) -> JsonResponse:
         return JsonResponse(data, status=status, headers={"Retry-After": str(self.retry_after)})

@@ -55,6 +55,11 @@ class Claims:
                 groups.setdefault(self._by_id.get((queue, task_id)), []).append(task_id)
         return groups
 
+    def held_task(self, queue: str, task_id: bytes) -> Held | None:
+        with self._lock:
+            claim = self._by_id.get((queue, task_id))
+            return claim.tasks.get(task_id) if claim else None
+
     def settle(self, claim: Claim, ids: Iterable[bytes]) -> bool:
         """These tasks have ended. True when the claim ended with them."""
         with self._lock:

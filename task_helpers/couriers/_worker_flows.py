@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
-from task_helpers import ids
+from task_helpers import ids, progress
 from task_helpers.couriers._claims import Claim
 from task_helpers.couriers._returning_flows import ReturningFlows
 from task_helpers.couriers._taking_flows import TakingFlows
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.effects import Flow
+from task_helpers.progress import Progress
 
 logger = logging.getLogger("task_helpers.couriers")
 
@@ -42,6 +43,18 @@ class WorkerFlows(TakingFlows, ReturningFlows):
             tokens.append(claim.token)
         for token in tokens:
             yield from store.release(queue, token)
+
+    def progress(self, queue_name: str, said: Mapping[UUID, Progress]) -> Flow[None]:
+        """Of tasks that are held here; of others there is nothing to say."""
+        queue, store = valid_queue_name(queue_name), self._impatient()
+        notes = {ids.to_bytes(task_id): progress.pack(word) for task_id, word in said.items()}
+        for claim, group in self._claims.group(queue, notes).items():
+            if claim:
+                yield from store.progress(queue, claim.token, [(i, notes[i]) for i in group])
+
+    def attempt(self, queue_name: str, task_id: UUID) -> int:
+        held = self._claims.held_task(valid_queue_name(queue_name), ids.to_bytes(task_id))
+        return held.header.attempt + 1 if held else 1
 
     def _claims_of(self, queue: str, task_ids: Iterable[UUID] | None) -> list[Claim]:
         if task_ids is None:

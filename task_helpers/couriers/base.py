@@ -8,7 +8,7 @@ cannot be reached for `retry_seconds`, a method raises `CourierUnavailable`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar, Unpack
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from task_helpers.couriers.options import AddOptions, CourierOptions
 from task_helpers.couriers.store import QueueStats, Store
 from task_helpers.durations import Duration
 from task_helpers.effects import Flow, Perform, run
+from task_helpers.progress import Progress
 from task_helpers.retries import RetryPolicy
 from task_helpers.tasks import DeadLetter, Task, TaskStatus
 
@@ -179,7 +180,10 @@ class ClientTaskCourier(TaskCourier):
         return self._run(self._client.done(queue_name, task_id))
 
     def get_task_status(self, queue_name: str, task_id: UUID | str) -> TaskStatus:
-        """Where the task is."""
+        """
+        Where the task is. Of a running one it also has what the task said of its progress, see
+        `TaskStatus`.
+        """
         return self._run(self._client.status(queue_name, task_id))
 
     def cancel_task(self, queue_name: str, task_id: UUID | str) -> bool:
@@ -283,6 +287,21 @@ class WorkerTaskCourier(TaskCourier):
         lease runs out.
         """
         self._run(self._worker.renew(queue_name, worker_name, task_ids))
+
+    def set_progress(self, queue_name: str, progress: Mapping[UUID, Progress]) -> None:
+        """
+        Keeps how far tasks are, for `get_task_status`: {task_id: Progress(0.4, "reading")}. Of a
+        task that this courier does not hold nothing is kept. Does not wait long for a store that
+        is away.
+        """
+        self._run(self._worker.progress(queue_name, progress))
+
+    def get_attempt(self, queue_name: str, task_id: UUID) -> int:
+        """
+        Which execution of a task that this courier holds the present one is; 1: the first, also
+        of one that it does not hold. Asks no store.
+        """
+        return self._worker.attempt(queue_name, task_id)
 
     def reclaim_tasks_of(self, queue_name: str, worker_id: bytes) -> int:
         """

@@ -24,6 +24,8 @@ CONVICTING_CRASHES = 3
 WORKER_FORGOTTEN_MS = 60_000
 """A worker that has not reported for so long is not counted any more."""
 
+PROGRESS_KEPT_MS = 24 * 3_600_000
+"""How long what running tasks said is kept when none of their queue says more."""
 
 IMPATIENT_SECONDS = 1.0
 """For what is good to know, or polite to do, and not worth a wait for a store that is away."""
@@ -203,6 +205,14 @@ class Store(Protocol):
         refused.
         """
 
+    def progress(
+        self, queue: str, token: bytes, notes: Sequence[tuple[bytes, bytes]]
+    ) -> Flow[None]:
+        """
+        Keeps (id, note) of how far tasks of a batch are, until they end or the batch does; what
+        comes without its lease is dropped.
+        """
+
     def release(self, queue: str, token: bytes) -> Flow[None]:
         """Gives a batch back, to the head of the queue; nobody is blamed."""
 
@@ -239,7 +249,7 @@ class Store(Protocol):
         """Deletes outcomes that were read."""
 
     def status(self, queue: str, task_id: bytes) -> Flow[TaskStatus]:
-        """Where a task is."""
+        """Where a task is, with the note of a running one."""
 
     def stats(self, queue: str) -> Flow[QueueStats]:
         """The numbers of a queue, at a cost that grows with what runs, not with what waits."""

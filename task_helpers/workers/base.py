@@ -17,11 +17,14 @@ from task_helpers.couriers.base import WorkerTaskCourier
 from task_helpers.durations import seconds
 from task_helpers.exceptions import CourierError, CourierUnavailable
 from task_helpers.plurals import counted
+from task_helpers.progress import Progress
 from task_helpers.tasks import Task
 from task_helpers.workers._execution import as_exception, perform_batch
 from task_helpers.workers._fields import WorkerFields
 from task_helpers.workers._leases import LeaseKeeper
 from task_helpers.workers._memory import resident_mib
+from task_helpers.workers._progress import ProgressWriter
+from task_helpers.workers.context import running
 
 logger = logging.getLogger("task_helpers.workers")
 
@@ -64,6 +67,7 @@ class BaseWorker(WorkerFields):
         self.ended_by: Ended | None = None
         self._batch: list[UUID] = []
         self._leases: LeaseKeeper | None = None
+        self._progress = ProgressWriter(task_courier)
         self._stopping = False  # no Event: its lock may be held when a signal calls `stop`
 
     # --- To be overridden
@@ -113,6 +117,17 @@ class BaseWorker(WorkerFields):
             self.task_courier.bulk_return_task_results(self.queue_name, tasks, self._policy())
         else:
             self._acknowledge(tasks)
+
+    # --- To be called while tasks are performed
+
+    def set_progress(self, task_id: UUID, fraction: float | None, message: str = "") -> None:
+        """As `Context.set_progress`, for `perform_tasks` with many tasks at once."""
+        progress = Progress(None if fraction is None else float(fraction), str(message))
+        self._progress.say(self.queue_name, task_id, progress)
+
+    def get_attempt(self, task_id: UUID) -> int:
+        """Which execution of a task at hand the present one is; 1: the first."""
+        return self.task_courier.get_attempt(self.queue_name, task_id)
 
     # --- Running
 
@@ -273,7 +288,8 @@ class BaseWorker(WorkerFields):
 
     def _result_or_error(self, task: Task) -> Any:
         try:
-            return self.perform_single_task(task)
+            with running(self, task[0]):
+                return self.perform_single_task(task)
         except KeyboardInterrupt:
             raise
         except BaseException as error:

@@ -172,7 +172,7 @@ def test_acknowledged_tasks_have_no_result(
     task_ids = client.bulk_add_tasks_to_queue(queue, range(3))
     worker.get_tasks(queue)
     worker.acknowledge_tasks(queue, task_ids)
-    assert client.get_task_status(queue, task_ids[0]) is TaskStatus.UNKNOWN
+    assert client.get_task_status(queue, task_ids[0]) == TaskStatus.UNKNOWN
     with pytest.raises(exceptions.TaskLost):
         client.wait_for_task_result(queue, task_ids[0], timeout=5)
     assert stand.leftovers(queue) == []

@@ -209,7 +209,7 @@ def test_a_delayed_task_waits_for_its_time(
     client.add_task_to_queue(queue, "now")
     # when a worker takes what there is
     assert taken(worker, queue) == ["now"]
-    assert client.get_task_status(queue, late) is TaskStatus.DELAYED
+    assert client.get_task_status(queue, late) == TaskStatus.DELAYED
     assert client.get_queue_stats(queue).delayed == 3
     # then the others come when they are due, the urgent one first
     stand.pass_delays(queue)
@@ -289,18 +289,18 @@ def test_an_idle_worker_goes_on_after_expired_tasks(
 
 
 def test_a_status_for_every_stage(client: Any, worker: Any, queue: str) -> None:
-    assert client.get_task_status(queue, uuid4()) is TaskStatus.UNKNOWN
+    assert client.get_task_status(queue, uuid4()) == TaskStatus.UNKNOWN
     good, bad = client.bulk_add_tasks_to_queue(queue, [1, 2])
     later = client.add_task_to_queue(queue, 3, delay=60)
-    assert client.get_task_status(queue, str(good)) is TaskStatus.WAITING
-    assert client.get_task_status(queue, later) is TaskStatus.DELAYED
+    assert client.get_task_status(queue, str(good)) == TaskStatus.WAITING
+    assert client.get_task_status(queue, later) == TaskStatus.DELAYED
     worker.get_tasks(queue)
-    assert client.get_task_status(queue, good) is TaskStatus.RUNNING
+    assert client.get_task_status(queue, good) == TaskStatus.RUNNING
     worker.bulk_return_task_results(queue, [(good, 1), (bad, ValueError("bad"))])
-    assert client.get_task_status(queue, good) is TaskStatus.SUCCEEDED
-    assert client.get_task_status(queue, bad) is TaskStatus.FAILED
+    assert client.get_task_status(queue, good) == TaskStatus.SUCCEEDED
+    assert client.get_task_status(queue, bad) == TaskStatus.FAILED
     assert client.cancel_task(queue, later)
-    assert client.get_task_status(queue, later) is TaskStatus.CANCELLED
+    assert client.get_task_status(queue, later) == TaskStatus.CANCELLED
 
 
 @pytest.mark.parametrize("options", [{}, {"priority": 7}, {"delay": 60}], ids=str)

@@ -138,7 +138,7 @@ def test_reading_deletes_the_result(client: Any, worker: Any, queue: str) -> Non
     assert client.check_for_done(queue, task_id)
     assert client.get_task_result(queue, task_id) == 1
     assert not client.check_for_done(queue, task_id)
-    assert client.get_task_status(queue, task_id) is TaskStatus.UNKNOWN
+    assert client.get_task_status(queue, task_id) == TaskStatus.UNKNOWN
     with pytest.raises(exceptions.TaskResultDoesNotExist, match=str(task_id)):
         client.get_task_result(queue, task_id)
 
@@ -154,7 +154,7 @@ def test_without_delete_data_a_result_is_read_again_until_it_expires(
     assert client.wait_for_task_result(queue, task_id, delete_data=False) == 1
     assert client.bulk_wait_for_task_results(queue, [task_id], delete_data=False) == [1]
     # then it is there until its time is over
-    assert client.get_task_status(queue, task_id) is TaskStatus.SUCCEEDED
+    assert client.get_task_status(queue, task_id) == TaskStatus.SUCCEEDED
     stand.pass_results(queue)
     with pytest.raises(exceptions.TaskResultDoesNotExist):
         client.get_task_result(queue, task_id)

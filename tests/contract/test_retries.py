@@ -38,7 +38,7 @@ def test_only_what_failed_comes_back_and_its_waiter_waits_on(
     worker.bulk_return_task_results(queue, results, TWICE)
     # then the other has its result, and this one waits for its time
     assert client.get_task_result(queue, good_id) == 1
-    assert client.get_task_status(queue, bad_id) is TaskStatus.DELAYED
+    assert client.get_task_status(queue, bad_id) == TaskStatus.DELAYED
     assert worker.get_tasks(queue) == []
     # when that has come
     stand.pass_delays(queue)
@@ -105,7 +105,7 @@ def test_some_errors_are_not_tried_again(
 ) -> None:
     task_id = client.add_task_to_queue(queue, 1)
     fail(worker, queue, policy, KeyError("k"))
-    assert client.get_task_status(queue, task_id) is TaskStatus.FAILED
+    assert client.get_task_status(queue, task_id) == TaskStatus.FAILED
 
 
 def test_a_worker_that_lost_its_batch_cannot_retry_it(
@@ -120,7 +120,7 @@ def test_a_worker_that_lost_its_batch_cannot_retry_it(
     # when the first one's failure comes
     late.bulk_return_task_results(queue, [(task_id, ValueError("late"))], TWICE)
     # then it changes nothing
-    assert client.get_task_status(queue, task_id) is not TaskStatus.DELAYED
+    assert client.get_task_status(queue, task_id) != TaskStatus.DELAYED
     with pytest.raises(TaskResultDoesNotExist):
         client.get_task_result(queue, task_id)
 
@@ -136,11 +136,11 @@ def test_a_dead_letter_gets_another_chance(
     # when it is requeued
     assert client.requeue_dead_letters(queue, [task_id]) == 1
     # then it waits, and its old error is gone
-    assert client.get_task_status(queue, task_id) is TaskStatus.WAITING
+    assert client.get_task_status(queue, task_id) == TaskStatus.WAITING
     assert [letter.task_id for letter in client.get_dead_letters(queue)] == [other_id]
     # and it has all of its attempts again
     assert fail(worker, queue) == 1
-    assert client.get_task_status(queue, task_id) is TaskStatus.DELAYED
+    assert client.get_task_status(queue, task_id) == TaskStatus.DELAYED
     stand.pass_delays(queue)
     worker.get_tasks(queue)
     worker.return_task_result(queue, task_id, "mended")

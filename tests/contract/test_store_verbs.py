@@ -126,7 +126,7 @@ def test_cancelling_again_says_the_same(ask: Ask) -> None:
     ask("add", added)
     assert ask("cancel", task_id, CANCELLED) is True
     assert ask("cancel", task_id, CANCELLED) is True
-    assert ask("status", task_id) is TaskStatus.CANCELLED
+    assert ask("status", task_id) == TaskStatus.CANCELLED
     ask("forget", [task_id])
     assert ask("cancel", task_id, CANCELLED) is False
 

@@ -91,7 +91,7 @@ def do_as_client(stand: Stand) -> None:
     stand.free.bulk_return_task_results(Q, stand.free.get_tasks(Q, 2))
     stand.free.get_tasks(Q, 1)
     assert client.get_queue_stats(Q)[:3] == (1, 1, 1)
-    assert client.get_task_status(Q, task_ids[1]) is TaskStatus.RUNNING
+    assert client.get_task_status(Q, task_ids[1]) == TaskStatus.RUNNING
     assert client.cancel_task(Q, task_ids[4])
     assert client.check_for_done(Q, task_ids[0])
     assert client.get_task_result(Q, task_ids[0]) == 0
@@ -147,7 +147,7 @@ def do_as_viewer(stand: Stand) -> None:
     stand.free.get_tasks(Q, 1)
     viewer = stand.courier("viewer")
     assert viewer.get_queue_stats(Q)[:4] == (1, 0, 1, 1)
-    assert viewer.get_task_status(Q, task_ids[1]) is TaskStatus.RUNNING
+    assert viewer.get_task_status(Q, task_ids[1]) == TaskStatus.RUNNING
     assert viewer.check_for_done(Q, task_ids[0])
     assert viewer.get_task_result(Q, task_ids[0], delete_data=False) == 0
     assert [letter.task_data for letter in viewer.get_dead_letters(Q)] == [1]
@@ -157,9 +157,9 @@ def do_as_admin(stand: Stand) -> None:
     admin = stand.courier("admin")
     dead = with_a_dead_letter(stand)
     assert admin.requeue_dead_letters(Q, [dead]) == 1
-    assert admin.get_task_status(Q, dead) is TaskStatus.WAITING
+    assert admin.get_task_status(Q, dead) == TaskStatus.WAITING
     stand.free.get_tasks(Q)
-    assert admin.get_task_status(Q, dead) is TaskStatus.RUNNING
+    assert admin.get_task_status(Q, dead) == TaskStatus.RUNNING
     assert admin.get_queue_stats(Q).running == 1
     stand.free.bulk_return_task_results(Q, [(dead, ZeroDivisionError())], GIVEN_UP)
     assert admin.delete_dead_letters(Q, [dead]) == 1

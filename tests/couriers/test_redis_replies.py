@@ -127,7 +127,7 @@ def test_cancel_says_that_it_cancelled(courier: Any, other: Any) -> None:
     fault = LostReplies(courier, "cancel")
     assert courier.cancel_task(Q, task_id) is True
     assert fault.lost == 1
-    assert other.get_task_status(Q, task_id) is TaskStatus.CANCELLED
+    assert other.get_task_status(Q, task_id) == TaskStatus.CANCELLED
 
 
 def test_look_and_stats_are_asked_again(courier: Any, other: Any) -> None:

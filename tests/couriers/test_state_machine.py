@@ -149,7 +149,7 @@ class QueueLife(RuleBasedStateMachine):
     @rule(at=which)
     def read(self, at: int) -> None:
         task_id = ids.to_uuid(self.one(at))
-        assert self.client.get_task_status(Q, task_id) is self.model.status(task_id.bytes)
+        assert self.client.get_task_status(Q, task_id) == self.model.status(task_id.bytes)
         expected = self.model.read(task_id.bytes)
         try:
             read = result_of(partial(self.client.get_task_result, Q, task_id))

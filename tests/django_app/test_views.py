@@ -14,6 +14,7 @@ from django.test import RequestFactory
 from django_task_helpers import courier, couriers
 from django_task_helpers.views import TaskResultView
 from task_helpers.exceptions import PerformTaskError
+from task_helpers.progress import Progress
 
 REDIS = "task_helpers.couriers.redis.RedisClientWorkerTaskCourier"
 MEMORY = "task_helpers.couriers.memory.MemoryClientWorkerTaskCourier"
@@ -48,6 +49,10 @@ def test_a_task_is_followed_from_the_queue_to_its_result(task_id: UUID) -> None:
     [(taken, _)] = courier.get_tasks("reports")
     response = ask(task_id)
     assert (response.status_code, json.loads(response.content)) == (202, {"status": "running"})
+    # and says how far it is
+    courier.set_progress("reports", {taken: Progress(0.4, "reading")})
+    said = {"progress": 0.4, "message": "reading"}
+    assert json.loads(ask(task_id).content) == {"status": "running", **said}
     # and returns its result, then it can be read, more than once
     courier.return_task_result("reports", taken, {"total": 3, "id": task_id})
     for _ in range(2):

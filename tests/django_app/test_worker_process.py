@@ -151,7 +151,7 @@ def test_a_signal_in_the_middle_of_a_batch_lets_it_finish(start, courier) -> Non
     results = courier.bulk_wait_for_task_results("gated", task_ids, timeout=0)
     assert results[0] != worker.process.pid, "a child does it"
     assert results == [results[0]] * 3
-    assert courier.get_task_status("gated", later_id) is TaskStatus.WAITING
+    assert courier.get_task_status("gated", later_id) == TaskStatus.WAITING
 
 
 def test_a_second_signal_gives_the_batch_back(start, courier) -> None:

@@ -48,7 +48,7 @@ def test_a_worker_that_ends_leaves_the_batch_of_another_alone(courier: Any) -> N
     done.stop()
     done.perform()
     # then the batch still runs, once
-    assert courier.get_task_status(Q, task_id) is TaskStatus.RUNNING
+    assert courier.get_task_status(Q, task_id) == TaskStatus.RUNNING
     busy.gate.set()
     running.result(10)
     assert courier.get_task_result(Q, task_id) == 1

@@ -6,7 +6,7 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from task_helpers.couriers.store import CONVICTING_CRASHES, Again, Buried, End, Way
 
@@ -25,6 +25,7 @@ class Batch:
 
     ids: list[bytes]
     deadline: int
+    notes: dict[bytes, bytes] = field(default_factory=dict)  # id -> how far it is
 
 
 class MemoryQueue:
@@ -82,6 +83,10 @@ class MemoryQueue:
     def is_running(self, task_id: bytes) -> bool:
         return any(task_id in batch.ids for batch in self.batches.values())
 
+    def note_of(self, task_id: bytes) -> bytes | None:
+        notes = (b.notes.get(task_id) for b in self.batches.values() if task_id in b.ids)
+        return next(notes, None)
+
     def in_line(self) -> Iterator[bytes]:
         """The ids that wait, in the order in which they would be taken; suspects first."""
         ready = (task_id for _, _, task_id in sorted(self._ready))
@@ -119,6 +124,10 @@ class MemoryQueue:
                 del self.dead[oldest]
         self._remove(end.task_id)
         return True
+
+    def progress(self, token: bytes, notes: Sequence[tuple[bytes, bytes]]) -> None:
+        if batch := self.batches.get(token):
+            batch.notes.update(note for note in notes if note[0] in self.tasks)
 
     def release(self, token: bytes) -> None:
         """Nobody is blamed."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
-from task_helpers import outcomes
+from task_helpers import outcomes, progress
 from task_helpers.couriers._memory.queue import RANK_OF_NONE, MemoryQueue
 from task_helpers.couriers._memory.server import HintWaiter, MemoryServer, Place, Step
 from task_helpers.couriers.options import CourierOptions
@@ -108,7 +108,9 @@ class MemoryStore:
                 return TaskStatus.UNKNOWN
             if task_id in state.delayed:
                 return TaskStatus.DELAYED
-            return TaskStatus.RUNNING if state.is_running(task_id) else TaskStatus.WAITING
+            if state.is_running(task_id):
+                return progress.status_of(state.note_of(task_id))
+            return TaskStatus.WAITING
 
         return _step(act)
 
@@ -206,6 +208,12 @@ class MemoryStore:
             return {task.task_id for task in tasks if not state.retry(token, task, now)}
 
         return _step(act)
+
+    def progress(
+        self, queue: str, token: bytes, notes: Sequence[tuple[bytes, bytes]]
+    ) -> Flow[None]:
+        state = self._server.place(queue).queue
+        return _step(lambda: state.progress(token, notes))
 
     def release(self, queue: str, token: bytes) -> Flow[None]:
         place = self._server.place(queue)

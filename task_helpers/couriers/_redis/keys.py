@@ -13,6 +13,7 @@ Every key name. All keys of a queue share one hash tag, so a queue is one slot o
     x xm xe      zset, hash, hash   dead letters: when, envelope, outcome
     w            zset    one wake marker; idle workers block in BZPOPMIN
     k            zset    worker -> when it last reported, ms
+    g            hash    id -> token of its batch and how far the task is; expires
     r:<bucket>   hash    id -> outcome, expires; the bucket is the second (1,024 ms) the id was made
 
 Everything but m, the outcomes and the dead letters can be rebuilt from m.
@@ -35,13 +36,14 @@ class QueueKeys:
         self.few, self.alone, self.crashes = base + b"s1", base + b"s2", base + b"c"
         self.leases, self.wake, self.workers = base + b"l", base + b"w", base + b"k"
         self.dead, self.dead_tasks, self.dead_outcomes = base + b"x", base + b"xm", base + b"xe"
+        self.progress = base + b"g"
         self._batch, self._bucket = base + b"b:", base + b"r:"
 
     def indexes(self) -> dict[bytes, bytes]:
         """The type of each key that can be rebuilt, or done without."""
         lists = dict.fromkeys((self.pending, self.few, self.alone), b"list")
         ordered = (self.ranked, self.delayed, self.leases, self.wake, self.workers, self.dead)
-        hashes = (self.crashes, self.dead_tasks, self.dead_outcomes)
+        hashes = (self.crashes, self.progress, self.dead_tasks, self.dead_outcomes)
         return {
             **lists,
             **dict.fromkeys(ordered, b"zset"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from task_helpers import outcomes
+from task_helpers import outcomes, progress
 from task_helpers.couriers._redis.chunks import chunks
 from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers._redis.verbs import Verbs
@@ -25,12 +25,13 @@ class UpkeepVerbs(Verbs):
 
     def status(self, queue: str, task_id: bytes) -> Flow[TaskStatus]:
         keys = self._of(queue)
-        outcome, unfinished, due, tokens = yield from self._ask.commands(
+        outcome, unfinished, due, tokens, note = yield from self._ask.commands(
             [
                 ("HGET", keys.bucket(task_id), task_id),
                 ("HEXISTS", keys.tasks, task_id),
                 ("ZSCORE", keys.delayed, task_id),
                 ("ZRANGE", keys.leases, 0, -1),
+                ("HGET", keys.progress, task_id),
             ]
         )
         if outcome is not None:
@@ -40,8 +41,11 @@ class UpkeepVerbs(Verbs):
         if due is not None:
             return TaskStatus.DELAYED
         places = [("LPOS", batch, task_id) for batch in keys.batches(tokens)]
-        held = (yield from self._ask.commands(places)) if places else []
-        return TaskStatus.WAITING if all(at is None for at in held) else TaskStatus.RUNNING
+        found = (yield from self._ask.commands(places)) if places else []
+        for token, at in zip(tokens, found, strict=True):
+            if at is not None:
+                return progress.status_of(_said_under(token, note))
+        return TaskStatus.WAITING
 
     def stats(self, queue: str) -> Flow[QueueStats]:
         keys = self._of(queue)
@@ -199,3 +203,8 @@ def _facts(info: bytes) -> Iterator[tuple[str, str]]:
         name, separator, value = line.partition(":")
         if separator:
             yield name, value
+
+
+def _said_under(token: bytes, note: bytes | None) -> bytes | None:
+    """What the task said in the batch that holds it now, not in an earlier one."""
+    return note[len(token) :] if note and note.startswith(token) else None

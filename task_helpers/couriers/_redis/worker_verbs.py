@@ -11,6 +11,7 @@ from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers._redis.verbs import Verbs
 from task_helpers.couriers.store import (
     CONVICTING_CRASHES,
+    PROGRESS_KEPT_MS,
     WORKER_FORGOTTEN_MS,
     Again,
     End,
@@ -88,9 +89,10 @@ class WorkerVerbs(Verbs):
         hints = grouped((end for end in ends if any(end.channel)), lambda end: end.channel)
         ordered = [end for group in groups.values() for end in group]
         options, names = self._options, [keys.tasks, keys.leases, keys.batch(token), keys.crashes]
+        names += [keys.dead, keys.dead_tasks, keys.dead_outcomes]
         refused = yield from self._ask.script(
             "finish",
-            [*names, keys.dead, keys.dead_tasks, keys.dead_outcomes, *(key for key, _ in groups)],
+            [*names, *(bucket for bucket, _ in groups), keys.progress],
             [
                 *(token, options.result_ttl_ms, int(last), options.max_dead_letters),
                 *(len(ends), len(hints)),
@@ -112,6 +114,17 @@ class WorkerVerbs(Verbs):
                 arguments += [task_id, envelope, delay, 100 - priority]
             refused.update((yield from self._ask.script("retry", names, arguments)))
         return refused
+
+    def progress(
+        self, queue: str, token: bytes, notes: Sequence[tuple[bytes, bytes]]
+    ) -> Flow[None]:
+        keys = self._of(queue)
+        for chunk in chunks(notes, lambda note: len(note[1])):
+            arguments: list[Argument] = [token, PROGRESS_KEPT_MS]
+            arguments.extend(part for note in chunk for part in note)
+            yield from self._ask.script(
+                "progress", [keys.tasks, keys.leases, keys.progress], arguments
+            )
 
     def release(self, queue: str, token: bytes) -> Flow[None]:
         yield from self._reclaim(queue, token, "released", 0)

@@ -11,7 +11,7 @@
 --   failed  an error
 --   dead    an error, and the task is kept among the dead letters, where the oldest make room
 --
--- KEYS  1 m  2 l  3 b:<token>  4 c  5 x  6 xm  7 xe   8.. the bucket of each group
+-- KEYS  1 m  2 l  3 b:<token>  4 c  5 x  6 xm  7 xe   8.. the bucket of each group, then g
 -- ARGV  1 token   2 ttl of an outcome in ms   3 last: 1 closes the batch   4 most dead letters
 --       5 n   6 number of hints
 --       then per group: way, size · per hint: channel, message
@@ -20,7 +20,7 @@
 
 local m, l, batch, c, x, xm, xe = unpack(KEYS, 1, 7)
 local token, ttl, last, most_dead = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
-local n, hints, groups = tonumber(ARGV[5]), tonumber(ARGV[6]), #KEYS - 7
+local n, hints, groups = tonumber(ARGV[5]), tonumber(ARGV[6]), #KEYS - 8
 local hints_at = 6 + 2 * groups
 local ids_at = hints_at + 2 * hints
 local call = redis.call
@@ -82,6 +82,7 @@ if last then
   call('ZREM', l, token)
 end
 if #ended > 0 and call('EXISTS', c) == 1 then redis.pcall('HDEL', c, unpack(ended)) end
+if #ended > 0 and call('EXISTS', KEYS[#KEYS]) == 1 then redis.pcall('HDEL', KEYS[#KEYS], unpack(ended)) end
 if buried > 0 then
   local oldest = call('ZPOPMIN', x, math.max(0, call('ZCARD', x) - most_dead))
   for k = 1, #oldest, 2 do

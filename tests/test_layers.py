@@ -81,6 +81,7 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.workers._memory": Floor.WORKERS,
     "task_helpers.workers._progress": Floor.WORKERS,
     "task_helpers.workers.context": Floor.WORKERS,
+    "task_helpers.workers._splitting": Floor.WORKERS,
     "task_helpers.workers.base": Floor.WORKERS,
     "task_helpers.workers.classic": Floor.WORKERS,
     "task_helpers.supervision.*": Floor.TOOLS,

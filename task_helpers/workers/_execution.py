@@ -1,9 +1,9 @@
-"""From what `perform_tasks` returned or raised to one result per task. Pure: no I/O, no courier."""
+"""From what `perform_tasks` returned to one result per task. Pure: no I/O, no courier."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,28 +14,19 @@ from task_helpers.tasks import Task
 logger = logging.getLogger("task_helpers.workers")
 
 
-def perform_batch(
-    perform_tasks: Callable[[list[Task]], Any], tasks: list[Task], needs_results: bool, queue: str
+def results_of(
+    returned: Any, task_ids: Sequence[UUID], needs_results: bool, queue: str
 ) -> list[Task]:
     """
-    Runs a batch and returns exactly one (task_id, result or exception) per task, in order.
+    Exactly one (task_id, result or exception) per task, in order. Raises what iterating over
+    `returned` raises.
 
+    - returned - by `perform_tasks`.
     - queue - its name, for the log.
-
-    An exception fails every task of the batch, also one that is no `Exception`: `SystemExit` or
-    a `CancelledError` must not end a worker that others wait for. `KeyboardInterrupt` passes:
-    somebody wants the worker to stop.
     """
-    task_ids = [task_id for task_id, _ in tasks]  # before user code can change the list
-    try:
-        returned = perform_tasks(tasks)
-        nothing = returned is None and not needs_results
-        results = {} if nothing else _pairs(returned, task_ids, queue)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        logger.exception("A batch of %s in queue %s failed.", _tasks(len(task_ids)), queue)
-        return [(task_id, as_exception(error)) for task_id in task_ids]
+    if returned is None and not needs_results:
+        return [(task_id, None) for task_id in task_ids]
+    results = _pairs(returned, task_ids, queue)
     if not needs_results:
         return [(task_id, results.get(task_id)) for task_id in task_ids]
     _report_missing(len(task_ids) - len(results), len(task_ids), queue)

@@ -11,6 +11,7 @@ from task_helpers.couriers.store import MAX_BATCH
 from task_helpers.durations import Duration, seconds
 from task_helpers.exceptions import InvalidQueueName
 from task_helpers.retries import ErrorTypes, RetryPolicy
+from task_helpers.workers._splitting import ON_BATCH_ERROR
 
 
 class WorkerFields:
@@ -24,6 +25,9 @@ class WorkerFields:
     - needs_result_returning - False: results are not stored, nobody waits for them.
     - max_attempts, retry_delay, max_retry_delay, retry_on, give_up_on - which failed tasks are
       performed again, and when, see `RetryPolicy`.
+    - on_batch_error - what becomes of a batch whose `perform_tasks` raises. "fail": all its tasks
+      fail. "split": its halves are performed, and theirs, until the guilty tasks are alone.
+      "single": each of its tasks is performed alone.
     - max_batch_seconds - a batch that takes longer counts as stuck: the process prints the stacks
       of its threads and ends with exit code 70. None: any time.
     - max_tasks - stop after so many tasks; None: go on.
@@ -42,6 +46,7 @@ class WorkerFields:
     max_retry_delay: Duration = 600
     retry_on: ErrorTypes = (Exception,)
     give_up_on: ErrorTypes = ()
+    on_batch_error: str = "fail"
     max_batch_seconds: Duration | None = 3600
     max_tasks: int | None = None
     max_rss: float | None = None
@@ -59,6 +64,9 @@ class WorkerFields:
             raise ValueError(f"max_tasks_per_iteration must be from 1 to {MAX_BATCH}, not {count}")
         if self.max_tasks is not None and self.max_tasks < 1:
             raise ValueError(f"max_tasks must be above 0 or None, not {self.max_tasks}")
+        if self.on_batch_error not in ON_BATCH_ERROR:
+            known = ", ".join(map(repr, ON_BATCH_ERROR))
+            raise ValueError(f"on_batch_error must be one of {known}, not {self.on_batch_error!r}")
         if self.max_batch_seconds is not None:
             seconds(self.max_batch_seconds, "max_batch_seconds")
         self._policy()

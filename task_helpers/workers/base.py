@@ -19,11 +19,12 @@ from task_helpers.exceptions import CourierError, CourierUnavailable
 from task_helpers.plurals import counted
 from task_helpers.progress import Progress
 from task_helpers.tasks import Task
-from task_helpers.workers._execution import as_exception, perform_batch
+from task_helpers.workers._execution import as_exception
 from task_helpers.workers._fields import WorkerFields
 from task_helpers.workers._leases import LeaseKeeper
 from task_helpers.workers._memory import resident_mib
 from task_helpers.workers._progress import ProgressWriter
+from task_helpers.workers._splitting import perform_batch
 from task_helpers.workers.context import running
 
 logger = logging.getLogger("task_helpers.workers")
@@ -83,7 +84,7 @@ class BaseWorker(WorkerFields):
         Performs a batch [(task_id, task_data), ...] and returns [(task_id, task_result), ...].
 
         The order does not matter. An `Exception` as result fails that task alone; a raised one
-        fails the batch. By default calls `perform_single_task` for each task.
+        fails the batch, see `on_batch_error`. By default calls `perform_single_task` for each task.
         """
         return [(task[0], self._result_or_error(task)) for task in tasks]
 
@@ -158,7 +159,11 @@ class BaseWorker(WorkerFields):
             return not (self.burst or self._stopping)
         with self._holding(tasks):
             results = perform_batch(
-                self.perform_tasks, tasks, self.needs_result_returning, self.queue_name
+                self.perform_tasks,
+                tasks,
+                self.needs_result_returning,
+                self.queue_name,
+                self.on_batch_error,
             )
             if self._leases:
                 self._leases.batch_performed()

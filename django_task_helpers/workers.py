@@ -1,5 +1,5 @@
 """
-The queues of a project, their workers, and how a worker lives with Django's databases.
+The queues of a project and their workers.
 
     build_worker("bulk_data_saving").perform(total_iterations=500)
 
@@ -12,16 +12,16 @@ import inspect
 import traceback
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 from typing import Any, TypeGuard, cast
 
 from django.apps import AppConfig, apps
-from django.db import connections
 from django.utils.module_loading import import_string, module_has_submodule
 
+from django_task_helpers._databases import among_databases
+from django_task_helpers._databases import fresh_connections as fresh_connections
 from django_task_helpers.conf import QueueSettings, SettingError, get_settings, known, place
 from django_task_helpers.couriers import couriers
 from django_task_helpers.couriers.building import courier_settings
@@ -89,7 +89,8 @@ def make_queue(name: str, found: list[WorkerClass]) -> Queue:
 
 def build_worker(queue_name: str, courier: str | None = None, **fields: Any) -> BaseWorker:
     """
-    A worker for a known queue that keeps Django's database connections fresh around each batch.
+    A worker for a known queue that keeps Django's database connections fresh around each call of
+    `perform_tasks`, and makes it a transaction where the worker's `atomic` says so.
 
     - courier - an alias instead of the queue's own.
     - fields - class fields of the worker; they go before those of the settings.
@@ -104,9 +105,7 @@ def build_worker(queue_name: str, courier: str | None = None, **fields: Any) -> 
         )
     queue = queues[queue_name]
     task_courier = worker_courier(courier or queue.courier)
-    worker = _make_worker(queue, task_courier, fields)
-    setattr(worker, "perform_tasks", fresh_connections()(worker.perform_tasks))  # noqa: B010
-    return worker
+    return _make_worker(queue, task_courier, fields)
 
 
 def worker_courier(alias: str) -> WorkerTaskCourier:
@@ -122,30 +121,6 @@ def worker_courier(alias: str) -> WorkerTaskCourier:
 
 class UnknownQueue(LookupError):
     """No settings and no worker class are known for a queue."""
-
-
-@contextmanager
-def fresh_connections() -> Iterator[None]:
-    """
-    Around a batch: closes database connections that broke or are older than CONN_MAX_AGE, and
-    forgets logged queries, as Django does around a request. A connection in the middle of
-    `atomic()` is left alone. Also a decorator, for workers that are not made by `build_worker`:
-
-        @fresh_connections()
-        def perform_tasks(self, tasks): ...
-    """
-    _refresh_connections()
-    try:
-        yield
-    finally:
-        _refresh_connections()
-
-
-def _refresh_connections() -> None:
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.queries_log.clear()
-            connection.close_if_unusable_or_obsolete()
 
 
 def _classes_of(config: AppConfig) -> Iterator[WorkerClass]:
@@ -220,7 +195,8 @@ def _fields(worker_class: WorkerClass) -> set[str]:
     """Class fields with or without a default."""
     names = {name for base in worker_class.__mro__ for name in inspect.get_annotations(base)}
     names |= {name for name in dir(worker_class) if not callable(getattr(worker_class, name))}
-    return {name for name in names if not name.startswith("_")} - {"queue_name"}
+    names = {name for name in names if not name.startswith("_")}
+    return names - {"queue_name"} | {"atomic"}
 
 
 def _make_worker(
@@ -232,6 +208,7 @@ def _make_worker(
     worker = queue.worker_class(task_courier, **given)
     try:
         worker.check_fields()
+        setattr(worker, "perform_tasks", among_databases(worker))  # noqa: B010
     except (ValueError, TypeError) as error:
         where, remedy = place("QUEUES", queue.name, "OPTIONS"), "correct it there or in the class"
         raise SettingError("E010", where, str(error), remedy) from error

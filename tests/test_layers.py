@@ -92,6 +92,7 @@ FLOORS: dict[str, Floor] = {
     "django_task_helpers.migrations.*": Floor.SETTINGS,
     "django_task_helpers.couriers.*": Floor.MAKING,
     "django_task_helpers.couriers": Floor.ALIASES,
+    "django_task_helpers._databases": Floor.MAKING,
     "django_task_helpers.workers": Floor.ALIASES,
     "django_task_helpers": Floor.SITE,
     "django_task_helpers.checks": Floor.SITE,

@@ -25,7 +25,7 @@ logger = logging.getLogger("task_helpers.workers")
 HOPELESS = 16
 """
 After so many tasks in a row that failed alone, a part is not split before a task of it succeeded.
-Something that fails everything costs 47 runs of 500 tasks then, where halving to the end would cost 999.
+What fails everything costs 47 runs of 500 tasks then, where halving to the end would cost 999.
 """
 
 Parts = Callable[[list[Task]], list[list[Task]]]

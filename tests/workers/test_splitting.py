@@ -347,15 +347,17 @@ def test_an_interrupt_in_the_middle_gives_the_whole_batch_back(courier: Any) -> 
 def test_the_lease_lasts_as_long_as_the_splitting(redis_connection: Any, prefix: str) -> None:
     # given a worker whose runs take longer together than the lease
     courier = RedisClientWorkerTaskCourier(redis_connection, prefix=prefix, lease=1)
-    pause = threading.Event()
+    began, pause = threading.Event(), threading.Event()
 
     class Slow(Picky):
         def perform_tasks(self, tasks: Any) -> Any:
+            began.set()
             pause.wait(0.3)
             return super().perform_tasks(tasks)
 
     task_ids = courier.bulk_add_tasks_to_queue(Q, range(8))
     run = in_thread(Slow(courier, guilty={5}).perform)
+    began.wait(10)
     # when another one looks for tasks meanwhile
     taken: list[Any] = []
     while not run.done():

@@ -1,0 +1,85 @@
+"""How workers live with Django's databases: fresh connections, calls that do all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+
+from django_task_helpers.conf import known
+from task_helpers.tasks import Task
+from task_helpers.workers.base import BaseWorker
+
+NO_DATABASE = "unknown"
+"""What the dummy of a project without databases says that it is."""
+
+
+def among_databases(worker: BaseWorker) -> Callable[[list[Task]], Any]:
+    """
+    The worker's `perform_tasks` with fresh connections, each call a transaction on the databases
+    that the worker's `atomic` names. Raises `ValueError` when it names one that is not there.
+    """
+    perform_tasks, aliases = worker.perform_tasks, atomic_aliases(worker)
+
+    @fresh_connections()
+    def perform(tasks: list[Task]) -> Any:
+        with atomic_on(aliases):
+            returned = perform_tasks(tasks)
+            return None if returned is None else list(returned)  # a generator works here
+
+    return perform
+
+
+def atomic_aliases(worker: BaseWorker) -> list[str]:
+    """
+    `atomic` of the worker: True is the default database, else it names one or several. Without it,
+    calls that may be repeated in parts are atomic.
+    """
+    atomic: Any = getattr(worker, "atomic", worker.on_batch_error != "fail" and _has_database())
+    if isinstance(atomic, bool):
+        return [DEFAULT_DB_ALIAS] if atomic else []
+    aliases = [atomic] if isinstance(atomic, str) else list(atomic)
+    if unknown := [alias for alias in aliases if alias not in connections]:
+        raise ValueError(
+            f"atomic names {unknown[0]!r}, which is no database. {known(connections, unknown[0])}"
+        )
+    return aliases
+
+
+def _has_database() -> bool:
+    return connections[DEFAULT_DB_ALIAS].vendor != NO_DATABASE
+
+
+@contextmanager
+def atomic_on(aliases: list[str]) -> Iterator[None]:
+    """A transaction on each of these databases; a savepoint where one is open already."""
+    with ExitStack() as stack:
+        for alias in aliases:
+            stack.enter_context(transaction.atomic(using=alias))
+        yield
+
+
+@contextmanager
+def fresh_connections() -> Iterator[None]:
+    """
+    Around a batch: closes database connections that broke or are older than CONN_MAX_AGE, and
+    forgets logged queries, as Django does around a request. A connection in the middle of
+    `atomic()` is left alone. Also a decorator, for workers that are not made by `build_worker`:
+
+        @fresh_connections()
+        def perform_tasks(self, tasks): ...
+    """
+    _refresh_connections()
+    try:
+        yield
+    finally:
+        _refresh_connections()
+
+
+def _refresh_connections() -> None:
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.queries_log.clear()
+            connection.close_if_unusable_or_obsolete()

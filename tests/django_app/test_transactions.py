@@ -1,0 +1,131 @@
+"""What a call of `perform_tasks` that raised leaves behind in the databases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+
+from django_task_helpers import courier
+from django_task_helpers.workers import build_worker
+from shop.models import Product
+from task_helpers.workers.base import BaseWorker
+
+Q = "rows"
+
+
+class RowByRow(BaseWorker):
+    """Saves a row per task, until one has no name."""
+
+    queue_name = Q
+    burst = True
+    on_batch_error = "split"
+
+    def perform_tasks(self, tasks: Any) -> Any:
+        self.depths = [*getattr(self, "depths", []), self._depth()]
+        for task_id, name in tasks:
+            product = Product.objects.create(name=name, price=1)
+            if not name:
+                raise ValueError("no name")
+            yield task_id, product.pk
+
+    @staticmethod
+    def _depth() -> int:
+        connection = connections["default"]
+        return len(connection.savepoint_ids) + connection.in_atomic_block
+
+
+class Careless(RowByRow):
+    atomic = False
+
+
+class Careful(RowByRow):
+    on_batch_error = "fail"
+    atomic = True
+
+
+class Elsewhere(RowByRow):
+    atomic = ("default", "replica")
+
+
+@pytest.fixture
+def rows(on_memory, monkeypatch: pytest.MonkeyPatch):
+    """Performs tasks with a worker class; its worker, and how they ended."""
+
+    def perform(kind: type[BaseWorker], names: list[str], **options: Any) -> Any:
+        monkeypatch.setattr("django_task_helpers.workers.ClassicWorker", kind)
+        on_memory({Q: {"OPTIONS": options}})
+        task_ids = courier.bulk_add_tasks_to_queue(Q, names)
+        worker = build_worker(Q)
+        worker.perform()
+        return worker, courier.bulk_wait_for_task_results(
+            Q, task_ids, timeout=0, return_exceptions=True
+        )
+
+    return perform
+
+
+def saved() -> list[str]:
+    return list(Product.objects.order_by("pk").values_list("name", flat=True))
+
+
+@pytest.mark.parametrize("transaction", [True, False], ids=["alone", "in a TestCase"])
+@pytest.mark.parametrize("on_batch_error", ["split", "single"])
+def test_a_run_that_raised_leaves_nothing_behind(
+    request, rows, transaction: bool, on_batch_error: str
+) -> None:
+    # given a worker that saves rows before it raises
+    request.getfixturevalue("transactional_db" if transaction else "db")
+    # when a batch with a bad task is performed in parts
+    names = ["a", "b", "", "c", "d"]
+    _, results = rows(RowByRow, names, on_batch_error=on_batch_error)
+    # then each good row is there once, with the id that its caller was given
+    assert saved() == ["a", "b", "c", "d"]
+    error = results.pop(2)
+    assert error.message == "no name"
+    assert results == list(Product.objects.order_by("pk").values_list("pk", flat=True))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_run_is_a_transaction_of_its_own(rows) -> None:
+    worker, _ = rows(RowByRow, ["a", ""])
+    assert worker.depths == [1, 1, 1]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", [Careless, RowByRow], ids=["by the class", "by the settings"])
+def test_a_worker_may_have_no_transactions(rows, kind: Any) -> None:
+    worker, _ = rows(kind, ["a", ""], atomic=False)
+    assert worker.depths == [0, 0, 0]
+    assert saved() == ["a", "", "a", ""]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_may_ask_for_a_transaction_where_nothing_is_repeated(rows) -> None:
+    worker, results = rows(Careful, ["a", ""])
+    assert (worker.depths, saved()) == ([1], [])
+    assert [error.message for error in results] == ["no name", "no name"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_nothing_is_repeated_there_is_no_transaction(rows) -> None:
+    worker, _ = rows(RowByRow, ["a", ""], on_batch_error="fail")
+    assert (worker.depths, saved()) == ([0], ["a", ""])
+
+
+def test_a_database_that_is_not_there_names_the_setting(rows) -> None:
+    with pytest.raises(ImproperlyConfigured) as caught:
+        rows(Elsewhere, [])
+    complaint = "atomic names 'replica', which is no database. known: default"
+    assert str(caught.value).startswith(f'TASK_HELPERS["QUEUES"]["rows"]["OPTIONS"]: {complaint}')
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_project_without_databases_can_split(rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given that the default database says what Django's dummy says
+    monkeypatch.setattr(connections["default"], "vendor", "unknown")
+    # when a worker splits its batch, then it opens no transaction
+    worker, _ = rows(RowByRow, ["a", ""])
+    assert worker.depths == [0, 0, 0]

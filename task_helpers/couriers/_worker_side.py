@@ -50,7 +50,7 @@ class WorkerSide:
     def _refusal(self, queue: str, task_id: bytes, held: Held, error: Exception) -> End:
         """The end of a task that no worker performs; all but the expired become dead letters."""
         header = held.header
-        way = Way.FAILED if isinstance(error, TaskExpired) else Way.DEAD
+        way = Way.EXPIRED if isinstance(error, TaskExpired) else Way.DEAD
         outcome = self._wire.failure(queue, task_id, error, header.attempt)
         return End(way, task_id, outcome, header.channel)
 

@@ -31,6 +31,10 @@ IMPATIENT_SECONDS = 1.0
 """For what is good to know, or polite to do, and not worth a wait for a store that is away."""
 
 
+COUNTED = ("done", "failed", "expired", "cancelled")
+"""The ends that are counted, as fields of `QueueStats`."""
+
+
 class Way(enum.StrEnum):
     """
     How a worker ends a task.
@@ -38,11 +42,13 @@ class Way(enum.StrEnum):
     - DONE - a success; accepted while the task is unfinished, whoever ran it: the first one wins.
     - FAILED - an error; accepted only under the lease of its batch.
     - DEAD - as FAILED, and the task is kept among the dead letters.
+    - EXPIRED - as FAILED, but it was not performed: its deadline had passed.
     """
 
     DONE = "done"
     FAILED = "failed"
     DEAD = "dead"
+    EXPIRED = "expired"
 
 
 class End(NamedTuple):
@@ -127,6 +133,10 @@ class QueueStats(NamedTuple):
     - oldest_made_at - when the oldest of the tasks next in line was made (there is a line per
       kind: priorities, suspects), ms since 1970; None: nothing waits.
     - workers - names of the workers that reported within the last minute.
+    - done, failed, expired, cancelled - how many tasks ended so within the last hour; those that
+      became dead letters have failed.
+    - drain_rate - tasks a second that workers perform while more of them wait than they take; None
+      where there is no such backlog, or no worker has ended a batch of it.
     """
 
     waiting: int
@@ -135,6 +145,11 @@ class QueueStats(NamedTuple):
     dead: int
     oldest_made_at: int | None
     workers: list[str]
+    done: int = 0
+    failed: int = 0
+    expired: int = 0
+    cancelled: int = 0
+    drain_rate: float | None = None
 
 
 class Store(Protocol):

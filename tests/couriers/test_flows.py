@@ -220,7 +220,7 @@ def test_what_cannot_be_performed_is_ended_and_the_rest_is_returned(worker: Work
     flow = Driver(worker.take(Q, 4)).reply(taken)
     # then three ends are written, while the batch stays open for the fourth
     _, _, ends, last = flow.asked.arguments
-    assert [end.way for end in ends] == [Way.FAILED, Way.DEAD, Way.DEAD]
+    assert [end.way for end in ends] == [Way.EXPIRED, Way.DEAD, Way.DEAD]
     assert last is False
     assert flow.reply(set()).result == [(UUID(bytes=B), "good")]
 

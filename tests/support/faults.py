@@ -43,8 +43,8 @@ class LostReplies:
         return reply
 
     def _ran(self, send: Send, reply: list[Any]) -> bool:
-        called = send.commands[-1][1] in (self._digest, self._source)
-        return called and not isinstance(reply[-1], Exception)
+        called = {self._digest, self._source}.intersection(send.commands[-1][1:2])
+        return bool(called) and not isinstance(reply[-1], Exception)
 
 
 class Recorder:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from task_helpers.couriers._memory.tally import CANCELLED, Tally
 from task_helpers.couriers.store import CONVICTING_CRASHES, Again, Buried, End, Way
 
 RANK_OF_NONE = 100
@@ -42,6 +43,7 @@ class MemoryQueue:
         self.batches: dict[bytes, Batch] = {}  # by token
         self.dead: dict[bytes, Buried] = {}  # oldest first
         self.workers: dict[str, int] = {}  # name -> when it last reported
+        self.tally = Tally()
         self._ready: list[tuple[int, int, bytes]] = []  # heap of rank, sequence, id
         self._few: deque[bytes] = deque()  # crashed a worker once, in company
         self._alone: deque[bytes] = deque()  # more often, or alone
@@ -74,10 +76,11 @@ class MemoryQueue:
         for task_id in task_ids:
             self._results.pop(task_id, None)
 
-    def cancel(self, task_id: bytes) -> bool:
+    def cancel(self, task_id: bytes, now: int) -> bool:
         if task_id not in self.tasks or self.is_running(task_id):
             return False
         self._remove(task_id)
+        self.tally.count(CANCELLED, now)
         return True
 
     def is_running(self, task_id: bytes) -> bool:
@@ -101,6 +104,8 @@ class MemoryQueue:
         batch.deadline = now + lease
         if batch.ids:
             self.batches[token] = batch
+        if batch.ids or not self.has_waiting():
+            self.tally.note_take(now, self.has_waiting())
         return batch
 
     def has_waiting(self) -> bool:
@@ -123,6 +128,7 @@ class MemoryQueue:
             for oldest in list(self.dead)[:-most_dead]:
                 del self.dead[oldest]
         self._remove(end.task_id)
+        self.tally.count(end.way, now)
         return True
 
     def progress(self, token: bytes, notes: Sequence[tuple[bytes, bytes]]) -> None:

@@ -90,8 +90,8 @@ class MemoryStore:
         state = self._server.place(queue).queue
 
         def act() -> bool:
-            if not state.cancel(task_id):
-                return state.outcome(task_id, self._server.now()) == outcome
+            if not state.cancel(task_id, now := self._server.now()):
+                return state.outcome(task_id, now) == outcome
             self._store_outcome(state, task_id, outcome)
             self._server.hint([task_id])
             return True
@@ -128,6 +128,8 @@ class MemoryStore:
                 dead=len(state.dead),
                 oldest_made_at=min(heads, default=None),
                 workers=sorted(state.workers),
+                drain_rate=state.tally.rate,
+                **state.tally.last_hour(self._server.now()),
             )
 
         return _step(act)

@@ -23,14 +23,6 @@ CANCEL_TRIES = 100
 class ClientVerbs(Verbs):
     """See `Store`."""
 
-    def now(self) -> Flow[int]:
-        if (now := self._clock.now()) is not None:
-            return now
-        [(seconds, micro)] = yield from self._ask.commands([("TIME",)])
-        now = int(seconds) * 1000 + int(micro) // 1000
-        self._clock.set(now)
-        return now
-
     def add(
         self,
         queue: str,
@@ -88,7 +80,8 @@ class ClientVerbs(Verbs):
             held, envelope = yield from self._ask.commands(
                 [("ZRANGE", keys.leases, 0, -1), ("HGET", keys.tasks, task_id)]
             )
-            names = [keys.tasks, keys.leases, keys.ranked, keys.delayed, keys.crashes]
+            counts = keys.counts((yield from self.now()))
+            names = [keys.tasks, keys.leases, keys.ranked, keys.delayed, keys.crashes, counts]
             channel = self._hint_channel(_channel_of(envelope))
             answer = yield from self._ask.script(
                 "cancel",

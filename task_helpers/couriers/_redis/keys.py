@@ -14,6 +14,8 @@ Every key name. All keys of a queue share one hash tag, so a queue is one slot o
     w            zset    one wake marker; idle workers block in BZPOPMIN
     k            zset    worker -> when it last reported, ms
     g            hash    id -> token of its batch and how far the task is; expires
+    n:<minute>   hash    done, failed, expired, cancelled -> how many ended so; an hour long
+    v            hash    since, ended, rate: how fast a backlog is worked off; none without one
     r:<bucket>   hash    id -> outcome, expires; the bucket is the second (1,024 ms) the id was made
 
 Everything but m, the outcomes and the dead letters can be rebuilt from m.
@@ -24,6 +26,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from task_helpers.ids import made_at_ms
+
+MINUTE_MS = 60_000
 
 
 class QueueKeys:
@@ -37,13 +41,14 @@ class QueueKeys:
         self.leases, self.wake, self.workers = base + b"l", base + b"w", base + b"k"
         self.dead, self.dead_tasks, self.dead_outcomes = base + b"x", base + b"xm", base + b"xe"
         self.progress = base + b"g"
-        self._batch, self._bucket = base + b"b:", base + b"r:"
+        self.drain = base + b"v"
+        self._batch, self._bucket, self._counts = base + b"b:", base + b"r:", base + b"n:"
 
     def indexes(self) -> dict[bytes, bytes]:
         """The type of each key that can be rebuilt, or done without."""
         lists = dict.fromkeys((self.pending, self.few, self.alone), b"list")
         ordered = (self.ranked, self.delayed, self.leases, self.wake, self.workers, self.dead)
-        hashes = (self.crashes, self.progress, self.dead_tasks, self.dead_outcomes)
+        hashes = (self.crashes, self.progress, self.drain, self.dead_tasks, self.dead_outcomes)
         return {
             **lists,
             **dict.fromkeys(ordered, b"zset"),
@@ -59,6 +64,12 @@ class QueueKeys:
     def bucket(self, task_id: bytes) -> bytes:
         """Whoever holds an id knows where its outcome is."""
         return self._bucket + b"%d" % (made_at_ms(task_id) >> 10)
+
+    def counts(self, now: int) -> bytes:
+        return self._counts + b"%d" % (now // MINUTE_MS)
+
+    def counts_of_an_hour(self, now: int) -> list[bytes]:
+        return [self.counts(now - minute * MINUTE_MS) for minute in range(60)]
 
 
 def hint_channel(prefix: str, channel: bytes) -> bytes:

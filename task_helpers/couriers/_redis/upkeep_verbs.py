@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from task_helpers import outcomes, progress
 from task_helpers.couriers._redis.chunks import chunks
 from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers._redis.verbs import Verbs
-from task_helpers.couriers.store import Buried, QueueStats
+from task_helpers.couriers.store import COUNTED, Buried, QueueStats
 from task_helpers.effects import Flow
 from task_helpers.exceptions import CourierError
 from task_helpers.ids import made_at_ms
@@ -49,8 +49,13 @@ class UpkeepVerbs(Verbs):
 
     def stats(self, queue: str) -> Flow[QueueStats]:
         keys = self._of(queue)
-        tokens, workers = yield from self._ask.commands(
-            [("ZRANGE", keys.leases, 0, -1), ("ZRANGE", keys.workers, 0, -1)]
+        minutes = keys.counts_of_an_hour((yield from self.now()))
+        tokens, workers, rate, *counts = yield from self._ask.commands(
+            [
+                *(("ZRANGE", key, 0, -1) for key in (keys.leases, keys.workers)),
+                ("HGET", keys.drain, "rate"),
+                *(("HMGET", key, *COUNTED) for key in minutes),
+            ]
         )
         names = [keys.tasks, keys.pending, keys.delayed, keys.dead, keys.ranked]
         names += [keys.few, keys.alone]
@@ -63,6 +68,8 @@ class UpkeepVerbs(Verbs):
             dead=dead,
             oldest_made_at=min(map(made_at_ms, heads), default=None),
             workers=[worker.decode(errors="replace") for worker in workers],
+            drain_rate=None if rate is None else float(rate),
+            **dict(zip(COUNTED, map(_total, zip(*counts, strict=True)), strict=True)),
         )
 
     # --- Dead letters
@@ -196,6 +203,10 @@ class UpkeepVerbs(Verbs):
             f"Redis may drop tasks and results: maxmemory-policy is {policy}. "
             "Set it to noeviction; workers drain a full Redis, and adds are refused by name."
         ]
+
+
+def _total(counts: Iterable[bytes | None]) -> int:
+    return sum(int(count or 0) for count in counts)
 
 
 def _facts(info: bytes) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from task_helpers.couriers._redis.chunks import grouped
 from task_helpers.couriers._redis.hints import Hints
 from task_helpers.couriers._redis.keys import QueueKeys, hint_channel
 from task_helpers.couriers.options import CourierOptions
+from task_helpers.effects import Flow
 
 CLOCK_CACHE_SECONDS = 60
 
@@ -47,6 +48,14 @@ class Verbs:
         self._options = options
         self._keys: dict[str, QueueKeys] = {}
         self._clock = Clock()
+
+    def now(self) -> Flow[int]:
+        if (now := self._clock.now()) is not None:
+            return now
+        [(seconds, micro)] = yield from self._ask.commands([("TIME",)])
+        now = int(seconds) * 1000 + int(micro) // 1000
+        self._clock.set(now)
+        return now
 
     def _of(self, queue: str) -> QueueKeys:
         if queue not in self._keys:

@@ -34,13 +34,14 @@ class WorkerVerbs(Verbs):
             "take",
             [
                 *(keys.pending, keys.ranked, keys.few, keys.alone, keys.tasks, keys.delayed),
-                *(keys.leases, keys.batch(token), keys.wake, keys.sequence),
+                *(keys.leases, keys.batch(token), keys.wake, keys.sequence, keys.drain),
             ],
             [token, max_count, lease],
             after=_blocking(keys, wait),
             blocks=wait,
         )
         ids, envelopes, now, next_due, overdue = reply
+        self._clock.set(now)
         tasks = list(zip(ids, envelopes, strict=True))
         return Taken(tasks, now, None if next_due < 0 else next_due, overdue)
 
@@ -88,8 +89,9 @@ class WorkerVerbs(Verbs):
         groups = grouped(ends, lambda end: (keys.bucket(end.task_id), end.way))
         hints = grouped((end for end in ends if any(end.channel)), lambda end: end.channel)
         ordered = [end for group in groups.values() for end in group]
-        options, names = self._options, [keys.tasks, keys.leases, keys.batch(token), keys.crashes]
-        names += [keys.dead, keys.dead_tasks, keys.dead_outcomes]
+        options, now = self._options, (yield from self.now())
+        names = [keys.tasks, keys.leases, keys.batch(token), keys.crashes]
+        names += [keys.dead, keys.dead_tasks, keys.dead_outcomes, keys.counts(now), keys.drain]
         refused = yield from self._ask.script(
             "finish",
             [*names, *(bucket for bucket, _ in groups), keys.progress],

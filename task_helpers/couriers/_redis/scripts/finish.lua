@@ -7,25 +7,26 @@
 -- HDEL or LREM comes first among the writes: it frees memory, so results still pass on a full Redis.
 --
 -- A group is the tasks that end in one way and whose outcomes share a bucket. The ways:
---   done    a success
---   failed  an error
---   dead    an error, and the task is kept among the dead letters, where the oldest make room
+--   done     a success
+--   failed   an error
+--   dead     an error, and the task is kept among the dead letters, where the oldest make room
+--   expired  an error, but nobody performed the task
 --
--- KEYS  1 m  2 l  3 b:<token>  4 c  5 x  6 xm  7 xe   8.. the bucket of each group, then g
+-- KEYS  1 m  2 l  3 b:<token>  4 c  5 x  6 xm  7 xe  8 n:<minute>  9 v   10.. the bucket of each group, then g
 -- ARGV  1 token   2 ttl of an outcome in ms   3 last: 1 closes the batch   4 most dead letters
 --       5 n   6 number of hints
 --       then per group: way, size · per hint: channel, message
 --       then n ids, n outcomes, both in the order of the groups; an empty outcome is not stored
 -- Returns the refused ids.
 
-local m, l, batch, c, x, xm, xe = unpack(KEYS, 1, 7)
+local m, l, batch, c, x, xm, xe, n_minute, v = unpack(KEYS, 1, 9)
 local token, ttl, last, most_dead = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
-local n, hints, groups = tonumber(ARGV[5]), tonumber(ARGV[6]), #KEYS - 8
+local n, hints, groups = tonumber(ARGV[5]), tonumber(ARGV[6]), #KEYS - 10
 local hints_at = 6 + 2 * groups
 local ids_at = hints_at + 2 * hints
 local call = redis.call
 local held = call('ZSCORE', l, token)
-local ended, refused, buried = {}, {}, 0
+local ended, refused, buried, counts = {}, {}, 0, {}
 
 local function leaves_batch(id)
   if redis.pcall('LREM', batch, 1, id) ~= 1 then return false end
@@ -52,6 +53,7 @@ local function finish(way, id, bucket, outcome)
   local envelope = way == 'dead' and held and call('HGET', m, id)
   if (way == 'done' or held and leaves_batch(id)) and call('HDEL', m, id) == 1 then
     ended[#ended + 1] = id
+    counts[way] = (counts[way] or 0) + 1
     if envelope then bury(id, envelope, outcome) end
     return true
   end
@@ -63,9 +65,20 @@ local function store(bucket, fields)
   call('PEXPIRE', bucket, ttl)
 end
 
+local function count()                         -- for an hour; and of a backlog, whose rate take reckons
+  for way, k in pairs(counts) do
+    local field = way == 'dead' and 'failed' or way
+    if redis.pcall('HINCRBY', n_minute, field, k) == k then call('PEXPIRE', n_minute, 3660000) end
+  end
+  local performed = #ended - (counts.expired or 0)
+  if performed > 0 and redis.pcall('HEXISTS', v, 'since') == 1 then
+    redis.pcall('HINCRBY', v, 'ended', performed)
+  end
+end
+
 local at = ids_at
 for g = 1, groups do
-  local bucket, way, size = KEYS[7 + g], ARGV[5 + 2 * g], tonumber(ARGV[6 + 2 * g])
+  local bucket, way, size = KEYS[9 + g], ARGV[5 + 2 * g], tonumber(ARGV[6 + 2 * g])
   local fields, k = {}, 0
   for _ = 1, size do
     at = at + 1
@@ -90,5 +103,6 @@ if buried > 0 then
     call('HDEL', xe, oldest[k])
   end
 end
+count()
 for k = hints_at + 1, ids_at, 2 do call('PUBLISH', ARGV[k], ARGV[k + 1]) end
 return refused

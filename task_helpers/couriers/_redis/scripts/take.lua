@@ -7,14 +7,16 @@
 -- 100 times, so that a queue full of those cannot hold Redis up. If it found nothing until then it says
 -- that the next task is due now: call again.
 -- A batch ends at about 8 MB, however few tasks that are: a larger one would hold everybody up.
+-- From a take that leaves tasks behind to one that leaves none workers are as fast as they can be: the drain
+-- rate, in tasks a second, is what finish counted since then. What is older than a minute fades.
 -- LPOP and ZREM come first among the writes: they free memory, so a full Redis is still drained.
 --
--- KEYS  1 p  2 z  3 s1  4 s2  5 m  6 d  7 l  8 b:<token>  9 w  10 seq
+-- KEYS  1 p  2 z  3 s1  4 s2  5 m  6 d  7 l  8 b:<token>  9 w  10 seq  11 v
 -- ARGV  1 token   2 max   3 lease in ms
 -- Returns { ids, envelopes, Redis' time in ms, due time of the next delayed task or -1,
 --           tokens of at most 10 batches whose lease has run out }.
 
-local p, z, s1, s2, m, d, l, batch, w, seq = unpack(KEYS)
+local p, z, s1, s2, m, d, l, batch, w, seq, v = unpack(KEYS)
 local token, max, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local call = redis.call
 local time = call('TIME')
@@ -80,6 +82,20 @@ local function reply()
   return { ids, envelopes, now, next_due, overdue }
 end
 
+local function measure()
+  local since, ended = unpack(redis.pcall('HMGET', v, 'since', 'ended'))
+  since, ended = tonumber(since), tonumber(ended) or 0
+  if not since then
+    if redis.pcall('HSETNX', v, 'since', now) == 1 then call('PEXPIRE', v, 600000) end
+  elseif ended > 0 and now > since then
+    call('HSET', v, 'rate', 1000 * ended / (now - since))
+    if now - since > 60000 then
+      call('HSET', v, 'since', (since + now) / 2, 'ended', math.floor(ended / 2))
+      call('PEXPIRE', v, 600000)
+    end
+  end
+end
+
 if call('EXISTS', batch) == 1 then            -- a repeat
   keep(call('LRANGE', batch, 0, -1))
   call('ZREM', l, token)
@@ -102,7 +118,8 @@ if #ids > 0 then
 end
 if call('EXISTS', p, z, s1, s2) > 0 then
   call('ZADD', w, 0, '0')                     -- there is work for the next worker
+  if #ids > 0 then measure() end
 else
-  call('DEL', w)
+  call('DEL', w, v)
 end
 return reply()

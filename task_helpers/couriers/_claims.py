@@ -23,6 +23,7 @@ class Claim:
     One batch.
 
     - tasks - those that have no end yet, by id.
+    - suspects - a worker died with these tasks.
     - until - when its lease runs out unless renewed, on `time.monotonic()`.
     """
 
@@ -30,6 +31,7 @@ class Claim:
     token: bytes
     until: float
     tasks: dict[bytes, Held] = field(default_factory=dict)
+    suspects: bool = False
 
 
 class Claims:

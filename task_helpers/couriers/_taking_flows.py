@@ -78,6 +78,7 @@ class TakingFlows(WorkerSide):
         linger: Duration = 0,
         min_tasks: int | None = None,
         stopping: Callable[[], bool] | None = None,
+        beside: bool = False,
     ) -> Flow[list[Task]]:
         queue, linger = valid_queue_name(queue_name), seconds(linger, "linger")
         enough = min(whole_number(max_count, "max_count"), MAX_BATCH)
@@ -90,7 +91,8 @@ class TakingFlows(WorkerSide):
             if linger and (yield from _lingers(store, queue, lingering, block)):
                 block = 0
                 continue
-            tasks, due_in = yield from self._batch(store, queue, max_count, 0 if linger else block)
+            patience = 0 if linger else block
+            tasks, due_in = yield from self._batch(store, queue, max_count, patience, beside)
             if tasks:
                 return tasks
             left = until - time.monotonic()
@@ -100,10 +102,11 @@ class TakingFlows(WorkerSide):
         raise TimeoutError(f"the wait for tasks of queue {queue_name} was stopped")
 
     def _batch(
-        self, store: Store, queue: str, max_count: int, block: float
+        self, store: Store, queue: str, max_count: int, block: float, beside: bool = False
     ) -> Flow[tuple[list[Task], float]]:
         """One batch, and in how many seconds there may be more: 0, look again at once."""
-        claim, taken = yield from self._claimed(store, queue, min(max_count, MAX_BATCH), block)
+        count = min(max_count, MAX_BATCH)
+        claim, taken = yield from self._claimed(store, queue, count, block, beside)
         tasks = yield from self._opened(claim, taken)
         overdue = taken.overdue if self._may_reclaim() else []
         for lost in overdue:
@@ -115,17 +118,18 @@ class TakingFlows(WorkerSide):
         return tasks, (taken.next_due - taken.now) / 1000
 
     def _claimed(
-        self, store: Store, queue: str, count: int, block: float
+        self, store: Store, queue: str, count: int, block: float, beside: bool
     ) -> Flow[tuple[Claim, Taken]]:
         """A take that got no answer may have been made: the next one asks for the same batch."""
         lease = self._options.lease_ms
         token = self._unanswered.pop(queue, None) or self.worker_id + os.urandom(8)
         claim = Claim(queue, token, time.monotonic() + block + lease / 1000)
         try:
-            taken = yield from store.take(queue, token, count, lease, block)
+            taken = yield from store.take(queue, token, count, lease, block, beside=beside)
         except CourierUnavailable:
             self._unanswered[queue] = token
             raise
+        claim.suspects = taken.suspects
         self._claims.drop_overdue(time.monotonic())
         return claim, taken
 

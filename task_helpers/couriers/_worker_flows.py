@@ -56,6 +56,10 @@ class WorkerFlows(TakingFlows, ReturningFlows):
         held = self._claims.held_task(valid_queue_name(queue_name), ids.to_bytes(task_id))
         return held.header.attempt + 1 if held else 1
 
+    def suspects(self, queue_name: str, task_ids: Iterable[UUID]) -> bool:
+        queue = valid_queue_name(queue_name)
+        return any(claim.suspects for claim in self._claims_of(queue, task_ids))
+
     def _claims_of(self, queue: str, task_ids: Iterable[UUID] | None) -> list[Claim]:
         if task_ids is None:
             return self._claims.held(queue)

@@ -238,6 +238,7 @@ class WorkerTaskCourier(TaskCourier):
         *,
         min_tasks: int | None = None,
         stopping: Callable[[], bool] | None = None,
+        beside: bool = False,
     ) -> list[Task]:
         """
         Waits for tasks and takes up to max_count of them, at most 1,000.
@@ -248,10 +249,14 @@ class WorkerTaskCourier(TaskCourier):
         - min_tasks - so many waiting tasks are taken without lingering for more; None: max_count.
         - stopping - is asked several times a second while a batch fills, and once a second while
           no task waits; True ends the wait, and what waits is left to others.
+        - beside - True: this process performs other batches at the same time. When it dies, no
+          task is blamed as if it had been alone; perform those of `are_suspects` by themselves.
 
         Raises `TimeoutError` when no task came in time, or `stopping` ended the wait.
         """
-        flow = self._worker.wait(queue_name, max_count, timeout, linger, min_tasks, stopping)
+        flow = self._worker.wait(
+            queue_name, max_count, timeout, linger, min_tasks, stopping, beside
+        )
         return self._run(flow)
 
     def return_task_result(self, queue_name: str, task_id: UUID | str, task_result: Any) -> None:
@@ -287,6 +292,13 @@ class WorkerTaskCourier(TaskCourier):
         lease runs out.
         """
         self._run(self._worker.renew(queue_name, worker_name, task_ids))
+
+    def are_suspects(self, queue_name: str, task_ids: Iterable[UUID]) -> bool:
+        """
+        Whether a worker died with some of these tasks, which this courier holds: whoever performs
+        several batches at the same time performs theirs alone. Asks no store.
+        """
+        return self._worker.suspects(queue_name, task_ids)
 
     def set_progress(self, queue_name: str, progress: Mapping[UUID, Progress]) -> None:
         """

@@ -84,12 +84,14 @@ class Taken(NamedTuple):
     - now - the store's clock.
     - next_due - when the next delayed task is due; None when there is none.
     - overdue - tokens of batches whose lease has run out.
+    - suspects - a worker died with these tasks.
     """
 
     tasks: list[tuple[bytes, bytes]]
     now: int
     next_due: int | None
     overdue: list[bytes]
+    suspects: bool = False
 
 
 class Line(NamedTuple):
@@ -187,12 +189,22 @@ class Store(Protocol):
         """
 
     def take(
-        self, queue: str, token: bytes, max_count: int, lease: int, wait: float = 0
+        self,
+        queue: str,
+        token: bytes,
+        max_count: int,
+        lease: int,
+        wait: float = 0,
+        *,
+        beside: bool = False,
     ) -> Flow[Taken]:
         """
         Moves up to max_count tasks into a batch named by the caller's token, leased for so many
         ms; waits up to `wait` seconds for a first task. The same token gives the same batch, and
         a fresh lease.
+
+        - beside - others are performed beside them: a crash blames none alone, unless they are
+          suspects, which the caller performs by themselves.
         """
 
     def line(self, queue: str, wait: float = 0) -> Flow[Line]:

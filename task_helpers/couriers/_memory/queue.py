@@ -26,6 +26,8 @@ class Batch:
 
     ids: list[bytes]
     deadline: int
+    suspects: bool = False
+    company: bool = False
     notes: dict[bytes, bytes] = field(default_factory=dict)  # id -> how far it is
 
 
@@ -97,13 +99,15 @@ class MemoryQueue:
 
     # --- Workers
 
-    def take(self, token: bytes, max_count: int, lease: int, now: int) -> Batch:
+    def take(self, token: bytes, max_count: int, lease: int, now: int, beside: bool) -> Batch:
         """The same token gives the same batch, with a fresh lease."""
         self._promote(now)
         batch = self.batches.get(token) or Batch(list(self._picked(max_count)), 0)
         batch.deadline = now + lease
         if batch.ids:
             self.batches[token] = batch
+            batch.suspects = not self._crashes.keys().isdisjoint(batch.ids)
+            batch.company = beside and not batch.suspects
         if batch.ids or not self.has_waiting():
             self.tally.note_take(now, self.has_waiting())
         return batch
@@ -159,7 +163,7 @@ class MemoryQueue:
         batch = self.batches.get(token)
         if batch is None or (batch.deadline > now and not dead):
             return 0, None
-        blame = ALONE if len(batch.ids) == 1 else 1
+        blame = ALONE if len(batch.ids) == 1 and not batch.company else 1
         for task_id in (unfinished := [i for i in batch.ids if i in self.tasks]):
             self._crashes[task_id] = self._crashes.get(task_id, 0) + blame
             if blame == ALONE and self._crashes[task_id] >= CONVICTED:

@@ -143,18 +143,25 @@ class MemoryStore:
     # --- The worker's side
 
     def take(
-        self, queue: str, token: bytes, max_count: int, lease: int, wait: float = 0
+        self,
+        queue: str,
+        token: bytes,
+        max_count: int,
+        lease: int,
+        wait: float = 0,
+        *,
+        beside: bool = False,
     ) -> Flow[Taken]:
         place = self._server.place(queue)
         state = place.queue
 
         def act() -> Taken:
             now = self._server.now()
-            batch = state.take(token, max_count, lease, now)
+            batch = state.take(token, max_count, lease, now, beside)
             place.wake = state.has_waiting()
             next_due = min((due for due, _ in state.delayed.values()), default=None)
             tasks = [(i, state.tasks[i]) for i in batch.ids if i in state.tasks]
-            return Taken(tasks, now, next_due, state.overdue(now))
+            return Taken(tasks, now, next_due, state.overdue(now), batch.suspects)
 
         return _step(act, place, wait)
 

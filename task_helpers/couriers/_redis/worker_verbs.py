@@ -27,7 +27,14 @@ class WorkerVerbs(Verbs):
     """See `Store`."""
 
     def take(
-        self, queue: str, token: bytes, max_count: int, lease: int, wait: float = 0
+        self,
+        queue: str,
+        token: bytes,
+        max_count: int,
+        lease: int,
+        wait: float = 0,
+        *,
+        beside: bool = False,
     ) -> Flow[Taken]:
         keys = self._of(queue)
         reply = yield from self._ask.script(
@@ -36,14 +43,14 @@ class WorkerVerbs(Verbs):
                 *(keys.pending, keys.ranked, keys.few, keys.alone, keys.tasks, keys.delayed),
                 *(keys.leases, keys.batch(token), keys.wake, keys.sequence, keys.drain),
             ],
-            [token, max_count, lease],
+            [token, max_count, lease, int(beside)],
             after=_blocking(keys, wait),
             blocks=wait,
         )
-        ids, envelopes, now, next_due, overdue = reply
+        ids, envelopes, now, next_due, overdue, suspects = reply
         self._clock.set(now)
         tasks = list(zip(ids, envelopes, strict=True))
-        return Taken(tasks, now, None if next_due < 0 else next_due, overdue)
+        return Taken(tasks, now, None if next_due < 0 else next_due, overdue, bool(suspects))
 
     def line(self, queue: str, wait: float = 0) -> Flow[Line]:
         keys = self._of(queue)

@@ -9,15 +9,18 @@
 -- A batch ends at about 8 MB, however few tasks that are: a larger one would hold everybody up.
 -- From a take that leaves tasks behind to one that leaves none workers are as fast as they can be: the drain
 -- rate, in tasks a second, is what finish counted since then. What is older than a minute fades.
+-- Of a worker that performs others beside them (threads), a blank in the batch says that they have company:
+-- a crash blames none of them alone. Suspects get none, and the worker performs them by themselves.
 -- LPOP and ZREM come first among the writes: they free memory, so a full Redis is still drained.
 --
 -- KEYS  1 p  2 z  3 s1  4 s2  5 m  6 d  7 l  8 b:<token>  9 w  10 seq  11 v
--- ARGV  1 token   2 max   3 lease in ms
+-- ARGV  1 token   2 max   3 lease in ms   4 beside: 1, others are performed beside them
 -- Returns { ids, envelopes, Redis' time in ms, due time of the next delayed task or -1,
---           tokens of at most 10 batches whose lease has run out }.
+--           tokens of at most 10 batches whose lease has run out, 1: suspects }.
 
 local p, z, s1, s2, m, d, l, batch, w, seq, v = unpack(KEYS)
 local token, max, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local beside, suspects = ARGV[4] == '1', false
 local call = redis.call
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -79,7 +82,7 @@ local function reply()
   next_due = next_due and math.floor(next_due / 256) or -1
   if pops == 0 and #ids == 0 then next_due = now end
   local overdue = call('ZRANGEBYSCORE', l, '-inf', now, 'LIMIT', 0, 10)
-  return { ids, envelopes, now, next_due, overdue }
+  return { ids, envelopes, now, next_due, overdue, suspects and 1 or 0 }
 end
 
 local function measure()
@@ -97,7 +100,9 @@ local function measure()
 end
 
 if call('EXISTS', batch) == 1 then            -- a repeat
-  keep(call('LRANGE', batch, 0, -1))
+  local placed = call('LRANGE', batch, 0, -1)
+  keep(placed)
+  suspects = beside and placed[#placed] ~= ''
   call('ZREM', l, token)
   call('ZADD', l, now + lease, token)
   return reply()
@@ -106,6 +111,7 @@ end
 promote()
 fill(1, from_list(s2))
 if #ids == 0 then fill(math.max(1, math.floor(max / 16)), from_list(s1)) end
+suspects = #ids > 0
 if #ids == 0 then
   fill(max, from_z(100 * 2 ^ 44 - 1))
   fill(max, from_list(p))
@@ -114,6 +120,7 @@ end
 
 if #ids > 0 then
   call('RPUSH', batch, unpack(ids))
+  if beside and not suspects then call('RPUSH', batch, '') end
   call('ZADD', l, now + lease, token)
 end
 if call('EXISTS', p, z, s1, s2) > 0 then

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class TaskHelpersError(Exception):
-    """The root of all errors raised by this package (but `TimeoutError`, which is Python's own)."""
+    """The root of all errors raised by this package (but `TimeoutError` at waiting workers)."""
 
 
 # --- What a caller or worker asked for
@@ -72,6 +72,13 @@ class QueueFull(CourierError):
 
 class StoreFull(CourierError):
     """The store has no memory for new tasks; workers still drain it. Nothing was added."""
+
+
+# --- A wait that was over before the task
+
+
+class TaskTimeout(TaskHelpersError, TimeoutError):
+    """The time of whoever waited for a result is up. The task goes on, unless it has a deadline."""
 
 
 # --- How a task can end other than by its result

@@ -11,7 +11,7 @@ from task_helpers import ids
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers.store import Store
 from task_helpers.effects import Flow, Listen
-from task_helpers.exceptions import TaskLost
+from task_helpers.exceptions import TaskLost, TaskTimeout
 
 FIRST_LOOK = 0.1
 LONGEST_PAUSE = 1.0
@@ -64,12 +64,12 @@ class Awaited:
         yield from self._read(list(self._missing))
 
     def collect(self, until: float | None) -> Flow[dict[bytes, bytes]]:
-        """Outcome by id; `TimeoutError` when one is missing at `until` (`time.monotonic()`)."""
+        """Outcome by id; `TaskTimeout` when one is missing at `until` (`time.monotonic()`)."""
         self._next_look = time.monotonic() + self._pause
         while self._missing:
             now = time.monotonic()
             if until is not None and until <= now:
-                raise TimeoutError(self._timeout_text())
+                raise TaskTimeout(self._timeout_text())
             rest = self._next_look if until is None else min(self._next_look, until)
             hinted = yield Listen(self._waiter, max(0.0, rest - now))
             if hinted is None:

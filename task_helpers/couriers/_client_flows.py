@@ -51,15 +51,22 @@ class ClientFlows:
     def call(self, queue_name: str, task_data: Any, timeout: Duration) -> Flow[Any]:
         """
         Listens before it adds, so that not even an immediate answer is missed. A store that lost
-        the task is given it again.
+        the task is given it again. Of a caller that is interrupted (Ctrl-C, a cancelled coroutine)
+        the task is abandoned; of one whose time is up it has expired by itself.
         """
         queue, until = valid_queue_name(queue_name), _until(timeout)
         store = self._bounded(until)
         tasks = yield from self._sealed(store, queue, [task_data], {"expires": timeout})
         wanted = [task_id for task_id, _ in tasks]
-        with Awaited(store, self._wire, queue, wanted, tasks) as awaited:
-            yield from awaited.add()
-            found = yield from awaited.collect(until)
+        try:
+            with Awaited(store, self._wire, queue, wanted, tasks) as awaited:
+                yield from awaited.add()
+                found = yield from awaited.collect(until)
+        except (TaskHelpersError, GeneratorExit):
+            raise
+        except BaseException:
+            yield from self.abandon(queue, wanted)
+            raise
         [result] = yield from self._delivered(queue, wanted, found)
         return result
 
@@ -161,8 +168,21 @@ class ClientFlows:
 
     def cancel(self, queue_name: str, task_id: UUID | str) -> Flow[bool]:
         queue, wanted = valid_queue_name(queue_name), ids.to_bytes(task_id)
-        error = TaskCancelled("the task was cancelled")
-        return self._store.cancel(queue, wanted, self._wire.failure(queue, wanted, error, 0))
+        return self._cancel(self._store, queue, wanted, "the task was cancelled")
+
+    def abandon(self, queue: str, task_ids: Iterable[bytes]) -> Flow[None]:
+        """
+        Nobody waits for these any more: those that no worker has taken never run. It takes about a
+        second at the most and raises nothing, since whoever gives up has an error of its own.
+        """
+        store = self._store.bounded(time.monotonic() + IMPATIENT_SECONDS)
+        with suppress(TaskHelpersError):
+            for task_id in task_ids:
+                yield from self._cancel(store, queue, task_id, "its caller has abandoned the task")
+
+    def _cancel(self, store: Store, queue: str, task_id: bytes, why: str) -> Flow[bool]:
+        outcome = self._wire.failure(queue, task_id, TaskCancelled(why), 0)
+        return store.cancel(queue, task_id, outcome)
 
 
 def _refuse_unknown(options: AddOptions) -> None:

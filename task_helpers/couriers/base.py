@@ -121,10 +121,11 @@ class ClientTaskCourier(TaskCourier):
         """
         Adds a task, waits for its result and returns it. The timeout becomes the task's deadline:
         a worker does not begin what nobody waits for any more. If the store loses its data
-        meanwhile, the task is added again.
+        meanwhile, the task is added again. If the caller is interrupted, as by Ctrl-C, a task that
+        no worker has taken is cancelled.
 
-        Raises `TimeoutError`, the `PerformTaskError` that the task ended with, and what
-        `add_task_to_queue` raises.
+        Raises `TaskTimeout` (a `TimeoutError`), the `PerformTaskError` that the task ended with,
+        and what `add_task_to_queue` raises.
         """
         return self._run(self._client.call(queue_name, task_data, timeout))
 
@@ -151,8 +152,9 @@ class ClientTaskCourier(TaskCourier):
 
         - timeout - how long; None waits until the task has an end, 0 does not wait.
 
-        Raises `TimeoutError` when the time is up, the `PerformTaskError` that the task ended with,
-        and `TaskLost` (one of these) as soon as it is clear that no result will come.
+        Raises `TaskTimeout` (a `TimeoutError`) when the time is up, the `PerformTaskError` that
+        the task ended with, and `TaskLost` (one of these) as soon as it is clear that no result
+        will come.
         """
         return self.bulk_wait_for_task_results(queue_name, [task_id], delete_data, timeout)[0]
 

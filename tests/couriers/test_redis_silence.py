@@ -12,6 +12,7 @@ import redis
 
 from task_helpers.couriers._redis import subscription
 from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
+from task_helpers.effects import Listen
 from task_helpers.exceptions import CourierUnavailable
 from task_helpers.workers.base import BaseWorker
 from tests.faults.proxy import Proxy
@@ -65,6 +66,24 @@ def test_a_call_takes_about_its_timeout_however_many_call(
     # then all know soon, and what happened
     assert {type(error) for error in errors} == {CourierUnavailable}
     assert watch.seconds < 4
+
+
+def test_who_is_interrupted_waits_for_no_redis_that_is_silent(courier: Any, proxy: Proxy) -> None:
+    # given a caller that is interrupted when Redis has just fallen silent
+    perform = courier._perform
+
+    def interrupted(effect: Any) -> Any:
+        if isinstance(effect, Listen):
+            proxy.hole()
+            raise KeyboardInterrupt
+        return perform(effect)
+
+    courier._perform = interrupted
+    watch = Stopwatch()
+    with pytest.raises(KeyboardInterrupt):
+        courier.call(Q, 1, timeout=60)
+    # then it does not try for long to abandon the task
+    assert watch.seconds < 3
 
 
 def test_a_result_that_was_read_is_not_held_back_by_its_deletion(

@@ -9,6 +9,7 @@ import pytest
 from task_helpers import exceptions
 from task_helpers.effects import Effect, Listen
 from task_helpers.tasks import TaskStatus
+from tests.contract.backends import Stand
 
 
 class Interrupted:
@@ -48,10 +49,11 @@ def test_a_task_that_runs_is_not_abandoned(client: Any, worker: Any, queue: str)
 
 
 def test_a_call_whose_time_is_up_raises_an_error_of_ours_and_its_task_expires(
-    client: Any, worker: Any, queue: str
+    stand: Stand, client: Any, worker: Any, queue: str
 ) -> None:
     with pytest.raises(exceptions.TaskTimeout, match="no result yet") as caught:
         client.call(queue, 1, timeout=0.01)
     assert isinstance(caught.value, TimeoutError)
+    stand.pass_time(0.02)
     assert worker.get_tasks(queue) == []
     assert worker.get_queue_stats(queue).expired == 1

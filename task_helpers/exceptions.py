@@ -67,7 +67,17 @@ class CourierUnavailable(CourierError, ConnectionError):
 
 
 class QueueFull(CourierError):
-    """The queue holds `max_queue_length` tasks already: none of the call was added, try later."""
+    """
+    The queue would exceed `max_queue_length`, or its workers need more than `max_queue_seconds` for
+    what it holds. Nothing was added.
+
+    - retry_after - seconds until there should be room again, 1 to 60: from the rate at which the
+      queue is drained, a guess where that is not known.
+    """
+
+    def __init__(self, message: str = "", *, retry_after: float = 5.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class StoreFull(CourierError):

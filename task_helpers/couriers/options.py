@@ -33,6 +33,8 @@ class CourierOptions:
     - max_payload - largest encoded task, bytes.
     - max_result - largest encoded result, bytes.
     - max_queue_length - most unfinished tasks in a queue; None: any number.
+    - max_queue_seconds - most seconds that the workers may need for what is in a queue, by the rate
+      at which they drain it; None: any number, and while there is no backlog to measure it.
     - max_dead_letters - most dead letters kept per queue, the oldest make room.
     - retry_seconds - how long an unreachable store is tried again before an operation fails.
     """
@@ -44,6 +46,7 @@ class CourierOptions:
     max_payload: int = 1_000_000
     max_result: int = 8_000_000
     max_queue_length: int | None = None
+    max_queue_seconds: Duration | None = None
     max_dead_letters: int = 1_000
     retry_seconds: Duration = 10
 
@@ -61,6 +64,8 @@ class CourierOptions:
             "result_ttl_ms": _positive_ms(self.result_ttl, "result_ttl"),
         }
         seconds(self.retry_seconds, "retry_seconds")
+        if self.max_queue_seconds is not None:
+            _positive_ms(self.max_queue_seconds, "max_queue_seconds")
         _check_signing(self.signing_key, derived["codec"])
         for name, value in derived.items():
             object.__setattr__(self, name, value)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from task_helpers import outcomes, progress
+from task_helpers.couriers._door import Door, Pace
 from task_helpers.couriers._memory.queue import RANK_OF_NONE, MemoryQueue
 from task_helpers.couriers._memory.server import HintWaiter, MemoryServer, Place, Step
 from task_helpers.couriers.options import CourierOptions
@@ -22,7 +23,6 @@ from task_helpers.couriers.store import (
     Taken,
 )
 from task_helpers.effects import Flow
-from task_helpers.exceptions import QueueFull
 from task_helpers.ids import made_at_ms
 from task_helpers.tasks import TaskStatus
 
@@ -37,6 +37,7 @@ class MemoryStore:
     def __init__(self, server: MemoryServer, options: CourierOptions) -> None:
         self._server = server
         self._options = options
+        self._door = Door(options)
 
     def bounded(self, until: float) -> MemoryStore:
         return self
@@ -55,14 +56,14 @@ class MemoryStore:
         delay: int = 0,
         due: int = 0,
     ) -> Flow[None]:
-        place, limit = self._server.place(queue), self._options.max_queue_length
+        place, later = self._server.place(queue), bool(delay or due)
 
         def act() -> None:
             fresh = [task for task in tasks if task[0] not in place.queue.tasks]
-            if limit is not None and len(place.queue.tasks) + len(fresh) > limit:
-                raise QueueFull(
-                    "the queue holds max_queue_length tasks: add later, or start more workers"
-                )
+            pace = _pace(place.queue)
+            limit = self._door.limit(pace, later)
+            if fresh and limit is not None and pace.length + len(fresh) > limit:
+                raise self._door.refusal(len(fresh), pace, later)
             at = self._server.now() + delay if delay else due
             place.queue.add(fresh, RANK_OF_NONE - priority, at)
             place.wake_workers()
@@ -291,6 +292,10 @@ class MemoryStore:
 
     def _store_outcome(self, state: MemoryQueue, task_id: bytes, outcome: bytes) -> None:
         state.store_outcome(task_id, outcome, self._server.now(), self._options.result_ttl_ms)
+
+
+def _pace(queue: MemoryQueue) -> Pace:
+    return Pace(queue.tally.rate, len(queue.tasks), len(queue.delayed))
 
 
 def _step(act: Callable[[], T], wake_on: Place | None = None, wait: float = 0) -> Flow[T]:

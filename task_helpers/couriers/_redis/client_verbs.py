@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from task_helpers.couriers._redis.admission import Admission
 from task_helpers.couriers._redis.chunks import chunks
 from task_helpers.couriers._redis.commands import Argument
 from task_helpers.couriers._redis.hints import HintWaiter
-from task_helpers.couriers._redis.verbs import Verbs
 from task_helpers.couriers.store import Look
 from task_helpers.effects import Flow
 from task_helpers.envelopes import NO_CHANNEL, open_envelope
-from task_helpers.exceptions import CourierError, DeserializationError
+from task_helpers.exceptions import CourierError, DeserializationError, QueueFull
 
 ANY_LENGTH = -1
 
@@ -20,7 +20,7 @@ CANCEL_TRIES = 100
 """A worker that takes a batch between reading the leases and looking into them costs one."""
 
 
-class ClientVerbs(Verbs):
+class ClientVerbs(Admission):
     """See `Store`."""
 
     def add(
@@ -32,13 +32,27 @@ class ClientVerbs(Verbs):
         delay: int = 0,
         due: int = 0,
     ) -> Flow[None]:
+        later = bool(delay or due)
+        limit = yield from self._limit(queue, later)
+        try:
+            yield from self._admit(queue, tasks, limit, (100 - priority, delay, due))
+        except QueueFull:
+            raise (yield from self._refusal(queue, len(tasks), later)) from None
+
+    def _admit(
+        self,
+        queue: str,
+        tasks: Sequence[tuple[bytes, bytes]],
+        limit: int | None,
+        place: tuple[int, int, int],
+    ) -> Flow[None]:
         """The first chunk is admitted only if all of them fit, so a bulk add is all or nothing."""
-        keys, limit, left = self._of(queue), self._options.max_queue_length, len(tasks)
+        keys, left = self._of(queue), len(tasks)
         for chunk in chunks(tasks, lambda task: len(task[1])):
             left -= len(chunk)
             task_ids = [task_id for task_id, _ in chunk]
             room = ANY_LENGTH if limit is None else max(0, limit - left)
-            arguments: list[Argument] = [room, 100 - priority, delay, due, len(chunk), *task_ids]
+            arguments: list[Argument] = [room, *place, len(chunk), *task_ids]
             arguments.extend(envelope for _, envelope in chunk)
             first = [keys.tasks, keys.pending, keys.ranked, keys.delayed, keys.wake, keys.sequence]
             yield from self._ask.script(

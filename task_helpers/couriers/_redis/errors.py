@@ -41,7 +41,7 @@ def translated(error: Exception, address: str) -> CourierError:
             "is it running, and is the address right?"
         )
     if text.startswith("QUEUEFULL"):
-        return QueueFull("the queue holds max_queue_length tasks: add later, or start more workers")
+        return QueueFull(text)
     if "maxmemory" in text:
         return StoreFull(f"Redis at {address} is full and takes no new tasks: raise its maxmemory")
     return CourierError(f"Redis at {address} refused the command: {text}")

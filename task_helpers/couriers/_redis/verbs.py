@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterable
 
+from task_helpers.couriers._door import Door, Pace
 from task_helpers.couriers._redis.asking import Asking
 from task_helpers.couriers._redis.chunks import grouped
 from task_helpers.couriers._redis.hints import Hints
@@ -48,6 +49,8 @@ class Verbs:
         self._options = options
         self._keys: dict[str, QueueKeys] = {}
         self._clock = Clock()
+        self._door = Door(options)
+        self._paces: dict[str, tuple[float, Pace]] = {}  # queue -> when it was read, and what
 
     def now(self) -> Flow[int]:
         if (now := self._clock.now()) is not None:

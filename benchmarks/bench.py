@@ -24,19 +24,19 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(1, str(ROOT))
 
+import volume
 from measuring import Place, measure
-from report import Results, as_json, table
-from system import MODULES
+from options import parsed
+from report import Results, table
+from system import OWN
+from tests.faults.report import Outcome
+from tests.faults.report import table as outcome_table
 from tests.support.servers import RedisServer, redis_server
 from venvs import NotInstalled, interpreter
-from workloads import WORKLOADS
-
-OWN = ("raw", "ours")
-"""Measured first: a run that is interrupted has at least these."""
 
 
 def main() -> int:
-    options = parse_arguments()
+    options = parsed()
     if not redis_server():
         print("bench: no redis-server is installed: apt-get install redis-server", file=sys.stderr)
         return 2
@@ -48,6 +48,7 @@ def main() -> int:
         about = environment(server)
         announce(about)
         results = measure_all(options, pythons, server)
+        results.volumes = measure_volumes(options, server)
     about |= {"load_after": os.getloadavg(), "seconds": round(time.monotonic() - began, 1)}
     return conclude(options, results, about)
 
@@ -100,67 +101,36 @@ def measure_all(
     return results
 
 
+def measure_volumes(options: argparse.Namespace, server: RedisServer) -> list[Outcome]:
+    """Of this package alone, once."""
+    outcomes = []
+    for number in options.volumes if "ours" in options.only else []:
+        with server.client() as client:
+            client.flushall()
+        outcomes.append(volume.measure(number, server, options.scale))
+        print(f"\n{outcome_table(outcomes[-1])}", flush=True)
+    return outcomes
+
+
 def conclude(options: argparse.Namespace, results: Results, about: dict[str, Any]) -> int:
     """Writes the JSON, prints what is not as it should be, and returns the exit code."""
-    broken = [verdict for verdict in results.verdicts(options.workloads) if not verdict.held]
+    broken = results.broken(options.workloads)
     errors = results.errors()
     document = {
         **about,
         "rounds": options.rounds,
         "scale": options.scale,
-        "systems": results.about_systems(),
-        "workloads": [as_json(results, workload) for workload in options.workloads],
-        "floors_not_held": [str(verdict) for verdict in broken],
+        **results.as_json(options.workloads),
+        "floors_not_held": broken,
         "errors": errors,
     }
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(document, indent=2) + "\n")
-    print(f"\nfloors not held: {len(broken) or 'none'}")
-    for line in [*map(str, broken), *errors]:
-        print(f"  {line}")
+    print("\n".join(["", f"floors not held: {len(broken) or 'none'}", *broken]))
+    print("\n".join(["failed:", *errors] if errors else []))
     print(f"load {about['load_after'][0]:.1f}, {about['seconds']:.0f} s, written to {options.json}")
     own_failed = any(error.startswith(OWN) for error in errors)
     return 1 if own_failed or (options.check and broken) else 0
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="This package, the raw limit and other queues.")
-    add = parser.add_argument
-    add("--only", type=_systems, default=[], metavar="ours,raw", help="these systems")
-    add("--workload", type=_numbers, default=[], metavar="4,7", help="these workloads, by number")
-    add("--rounds", type=int, metavar="N", help="measurements of each (5, quick: 3)")
-    add("--quick", action="store_true", help="ours and raw only, fewer rounds and tasks: a minute")
-    add("--scale", type=float, metavar="X", help="so many times the tasks (1, quick: 0.5)")
-    add("--check", action="store_true", help="exit code 1 when a floor does not hold")
-    add("--json", type=Path, default=ROOT / "build/bench.json", metavar="FILE")
-    return with_defaults(parser.parse_args())
-
-
-def with_defaults(options: argparse.Namespace) -> argparse.Namespace:
-    options.only = options.only or (list(OWN) if options.quick else list(MODULES))
-    options.rounds = options.rounds or (3 if options.quick else 5)
-    options.scale = options.scale or (0.5 if options.quick else 1.0)
-    options.workloads = [
-        workload.scaled(options.scale)
-        for workload in WORKLOADS
-        if workload.number in (options.workload or [workload.number])
-    ]
-    return options
-
-
-def _systems(text: str) -> list[str]:
-    return _chosen(text.split(","), list(MODULES))
-
-
-def _numbers(text: str) -> list[int]:
-    numbers = [str(workload.number) for workload in WORKLOADS]
-    return [int(number) for number in _chosen(text.split(","), numbers)]
-
-
-def _chosen(words: list[str], known: list[str]) -> list[str]:
-    if unknown := [word for word in words if word not in known]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
-    return words
 
 
 if __name__ == "__main__":

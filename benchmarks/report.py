@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from measuring import Measurement
+from system import OWN
+from tests.faults.report import Outcome
 from workloads import Floor, Workload
 
 
@@ -46,9 +48,15 @@ class Verdict:
 
 @dataclass
 class Results:
-    """All measurements of a run, by program and system, a list of rounds each."""
+    """
+    All measurements of a run.
+
+    - rounds - by program and system, in the order of time.
+    - volumes - of the workloads that are measured once, of this package alone.
+    """
 
     rounds: dict[str, dict[str, list[Measurement]]] = field(default_factory=dict)
+    volumes: Sequence[Outcome] = ()
 
     def add(self, program: str, system: str, measurement: Measurement) -> None:
         self.rounds.setdefault(program, {}).setdefault(system, []).append(measurement)
@@ -78,6 +86,18 @@ class Results:
         mine = self.spread(workload.program, "ours", floor.figure or workload.figure)
         return mine.median if mine else None
 
+    def broken(self, workloads: Sequence[Workload]) -> list[str]:
+        """The floors that do not hold, in words. Ratios need both, this package and the limit."""
+        systems = {system for systems in self.rounds.values() for system in systems}
+        judged = workloads if systems >= set(OWN) else ()
+        verdicts = [str(verdict) for verdict in self.verdicts(judged) if not verdict.held]
+        return verdicts + [
+            f"workload {outcome.family}: {figure}, promised {figure.promise}"
+            for outcome in self.volumes
+            for figure in outcome.figures
+            if not figure.kept
+        ]
+
     def errors(self) -> list[str]:
         return [
             f"{system}, {program}: {measurement.error}"
@@ -87,7 +107,14 @@ class Results:
             if measurement.error
         ]
 
-    def about_systems(self) -> dict[str, dict[str, Any]]:
+    def as_json(self, workloads: Sequence[Workload]) -> dict[str, Any]:
+        return {
+            "systems": self._systems(),
+            "workloads": [_as_json(self, workload) for workload in workloads],
+            "volumes": [asdict(outcome) for outcome in self.volumes],
+        }
+
+    def _systems(self) -> dict[str, dict[str, Any]]:
         """The versions and settings that the client processes told."""
         return {
             system: {"versions": measurement.versions, "settings": measurement.settings}
@@ -120,7 +147,7 @@ def _besides(results: Results, workload: Workload, system: str) -> str:
     return "".join(f", {shown(spread.median)} {unit}" for spread, unit in spreads if spread)
 
 
-def as_json(results: Results, workload: Workload) -> dict[str, Any]:
+def _as_json(results: Results, workload: Workload) -> dict[str, Any]:
     systems = results.rounds[workload.program]
     return {
         "number": workload.number,

@@ -8,17 +8,9 @@ from typing import Any, ClassVar
 
 from ledger import Ledger
 
-MODULES = {
-    "ours": "ours",
-    "raw": "raw",
-    "celery": "peers.celery",
-    "rq": "peers.rq",
-    "dramatiq": "peers.dramatiq",
-    "huey": "peers.huey",
-    "saq": "peers.saq",
-    "task-helpers": "peers.predecessor",
-}
-PEERS = tuple(name for name in MODULES if name not in ("ours", "raw"))
+OWN = ("raw", "ours")
+PEERS = ("celery", "rq", "dramatiq", "huey", "saq", "predecessor")
+SYSTEMS = (*OWN, *PEERS)
 
 TIMEOUT = 60.0
 """Seconds after which a result counts as not coming."""
@@ -72,4 +64,4 @@ class System:
 
 def system(name: str) -> type[System]:
     """The module of each has one class of this name."""
-    return import_module(MODULES[name]).Measured
+    return import_module(f"peers.{name}" if name in PEERS else name).Measured

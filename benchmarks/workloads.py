@@ -81,3 +81,6 @@ WORKLOADS = (
         (Floor(0.30, "at most", "", "", "s"), Floor(8, "at most", "", "redis_us", "µs of Redis")),
     ),
 )  # fmt: skip
+
+VOLUMES = (8, 9)
+"""Measured otherwise, see `volume`."""

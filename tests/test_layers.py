@@ -100,6 +100,7 @@ FLOORS: dict[str, Floor] = {
     "django_task_helpers.admin": Floor.ENTRY,
     "django_task_helpers.admin.*": Floor.SITE,
     "django_task_helpers.views": Floor.SITE,
+    "django_task_helpers.middleware": Floor.SITE,
     "django_task_helpers.apps": Floor.ENTRY,
     "django_task_helpers.management.*": Floor.ENTRY,
 }

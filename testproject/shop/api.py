@@ -9,17 +9,9 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
-from task_helpers.exceptions import (
-    CourierError,
-    PerformTaskError,
-    SerializationError,
-    TaskExpired,
-)
+from task_helpers.exceptions import PerformTaskError, SerializationError, TaskExpired
 
 logger = logging.getLogger(__name__)
-
-RETRY_AFTER = 1
-"""Seconds after which a client may try again when no worker answered in time."""
 
 
 # A CSRF token protects users whose browser sends their session cookie along. These views read no
@@ -27,7 +19,10 @@ RETRY_AFTER = 1
 # Views of your own that do know the user keep Django's protection.
 @method_decorator(csrf_exempt, name="dispatch")
 class ApiView(View):
-    """A view whose errors are JSON too."""
+    """
+    A view whose errors are JSON too. What cannot be done now, or was not done in time, is answered
+    by the middleware.
+    """
 
     def dispatch(self, request, *args, **kwargs):
         try:
@@ -36,8 +31,8 @@ class ApiView(View):
             return _invalid(error.message_dict)
         except SerializationError as error:
             return _invalid({NON_FIELD_ERRORS: [str(error)]})
-        except (TimeoutError, TaskExpired, CourierError) as error:
-            return _unavailable(error)
+        except TaskExpired:  # for the middleware, unlike the other ends of a task
+            raise
         except PerformTaskError as error:
             return _failed(error)
 
@@ -63,12 +58,6 @@ def _json_object(body):
 
 def _invalid(errors):
     return JsonResponse({"errors": errors}, status=400)
-
-
-def _unavailable(error):
-    logger.warning("No answer in time: %s", error)
-    answer = {"error": "No answer in time. Try again later."}
-    return JsonResponse(answer, status=503, headers={"Retry-After": RETRY_AFTER})
 
 
 def _failed(error):

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django_task_helpers import courier
 from shop import views
 from shop.models import Product
-from task_helpers.exceptions import CourierUnavailable, QueueFull, TaskExpired
+from task_helpers.exceptions import CourierUnavailable, QueueFull, TaskExpired, TaskTimeout
 from tests.support.waiting import PATIENCE, in_thread, wait_until
 
 URL = "/products/"
@@ -89,9 +89,15 @@ def test_text_that_no_store_can_hold_is_bad_input(client) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [TimeoutError(), TaskExpired("late"), CourierUnavailable("away"), QueueFull("full")]
+    ("error", "status"),
+    [
+        (TaskTimeout(), 504),
+        (TaskExpired("late"), 504),
+        (CourierUnavailable("away"), 503),
+        (QueueFull("full"), 503),
+    ],
 )
-def test_no_answer_in_time_asks_to_try_again(client, monkeypatch, error) -> None:
+def test_no_answer_in_time_asks_to_try_again(client, monkeypatch, error, status) -> None:
     # given
     class NoAnswer:
         def call(self, *_: Any, **__: Any) -> None:
@@ -101,9 +107,9 @@ def test_no_answer_in_time_asks_to_try_again(client, monkeypatch, error) -> None
     # when
     response = post(client, TOMATO)
     # then
-    assert response.status_code == 503
-    assert response["Retry-After"] == "1"
-    assert response.json() == {"error": "No answer in time. Try again later."}
+    assert response.status_code == status
+    assert response["Retry-After"] == "5"
+    assert response.json()["detail"].endswith("Try again later.")
 
 
 def test_a_failed_task_is_a_bad_gateway_that_names_the_task_but_no_cause(

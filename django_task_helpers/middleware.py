@@ -1,0 +1,72 @@
+"""From a task that nobody can do in time to an HTTP answer that says so."""
+
+from __future__ import annotations
+
+import logging
+import math
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.deprecation import MiddlewareMixin
+from django.utils.log import log_response
+from django.utils.translation import gettext as _
+
+from task_helpers.exceptions import (
+    CourierUnavailable,
+    QueueFull,
+    StoreFull,
+    TaskExpired,
+    TaskTimeout,
+)
+
+logger = logging.getLogger("django_task_helpers.middleware")
+
+UNAVAILABLE = (QueueFull, StoreFull, CourierUnavailable)
+TOO_LATE = (TaskTimeout, TaskExpired)
+
+PROBLEM = "application/problem+json"
+JSON_TYPES = (PROBLEM, "application/json")
+TEXT_TYPES = ("text/plain", "text/html")
+
+
+class TaskErrorMiddleware(MiddlewareMixin):
+    """
+    Answers for views that let errors of a courier pass, sync and async:
+
+    503 for `QueueFull`, `StoreFull` and `CourierUnavailable`: the task was not taken
+    504 for `TaskTimeout` and `TaskExpired`: it was, and no result came in time
+
+    Both with `Retry-After`, and with problem details (RFC 9457) or one line of text, as the client
+    prefers. The error itself goes to the log, as one warning. Other errors pass.
+
+    - retry_after - seconds after which to try again, where the error does not say it.
+    """
+
+    retry_after = 5
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, UNAVAILABLE):
+            status, detail = HTTPStatus.SERVICE_UNAVAILABLE, _("This cannot be taken on now.")
+        elif isinstance(error, TOO_LATE):
+            status, detail = HTTPStatus.GATEWAY_TIMEOUT, _("No answer in time.")
+        else:
+            return None
+        response = _problem(request, status, f"{detail} {_('Try again later.')}")
+        response["Retry-After"] = math.ceil(getattr(error, "retry_after", self.retry_after))
+        text = f"{type(error).__name__}: {error}"
+        log_response(
+            *("%s at %s: %s", status.phrase, request.path, text),
+            response=response,
+            request=request,
+            logger=logger,
+            level="warning",
+        )
+        return response
+
+
+def _problem(request: HttpRequest, status: HTTPStatus, detail: str) -> HttpResponse:
+    wanted = request.get_preferred_type([*JSON_TYPES, *TEXT_TYPES])
+    if wanted in TEXT_TYPES:
+        return HttpResponse(detail, status=status, content_type="text/plain; charset=utf-8")
+    problem = {"title": status.phrase, "status": status.value, "detail": detail}
+    return JsonResponse(problem, status=status, content_type=wanted or PROBLEM)

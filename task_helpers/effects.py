@@ -28,21 +28,24 @@ class Sleep(Effect):
     seconds: float
 
 
-Waiter = Any
-"""One caller's registration for hints on some ids; what it is, its store knows."""
+News = dict[bytes, bytes]
+"""Tasks that have ended, by id: the outcome, empty where it has to be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listen(Effect):
     """
-    Waits for hints that results have come, at most so many seconds.
+    Waits for news, at most so many seconds.
 
-    Replies the ids hinted at since the last time (a set of bytes, empty when none came in time),
-    or None: hints may have been missed, look at all ids.
+    - waiter - one caller's registration at the lookout of its store.
+    - seconds - None: as long as it takes.
+
+    Replies the `News` since the last time; {} when the time is up. Now and then None, to one of
+    all who listen: it has to look for all of them.
     """
 
-    waiter: Waiter
-    seconds: float
+    waiter: Any
+    seconds: float | None
 
 
 Flow = Generator[Effect, Any, T]

@@ -63,6 +63,7 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.couriers._claims": Floor.FLOWS,
     "task_helpers.couriers._wire": Floor.FLOWS,
     "task_helpers.couriers._door": Floor.FLOWS,
+    "task_helpers.couriers._lookout": Floor.FLOWS,
     "task_helpers.couriers._awaited": Floor.FLOWS,
     "task_helpers.couriers._lingering": Floor.FLOWS,
     "task_helpers.couriers._client_flows": Floor.FLOWS,

@@ -1,24 +1,17 @@
-"""Waiting for results, as a flow: hinted ids are read at once, all others now and then."""
+"""Waiting for results, as a flow: hints bring most of them, sweeps find the others."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
 from task_helpers import ids
 from task_helpers.couriers._wire import Wire
-from task_helpers.couriers.store import Store
-from task_helpers.effects import Flow, Listen
-from task_helpers.exceptions import TaskLost, TaskTimeout
-
-FIRST_LOOK = 0.1
-LONGEST_PAUSE = 1.0
-"""Seconds. Hints are only hints: looks come after 0.1, 0.2, 0.4, … seconds, then every second."""
-
-LOOK_TASKS = 1_000
-"""Most tasks of one look: a look costs the store up to one command a task, a hint none."""
+from task_helpers.couriers.store import Look, Store
+from task_helpers.effects import Flow, Listen, News
+from task_helpers.exceptions import CourierUnavailable, TaskLost, TaskTimeout
+from task_helpers.outcomes import NOT_STORED
 
 
 class Awaited:
@@ -44,61 +37,73 @@ class Awaited:
         self._missing = dict.fromkeys(task_ids)
         self._tasks = dict(tasks)
         self._found: dict[bytes, bytes] = {}
-        self._pause = FIRST_LOOK
-        self._next_look = 0.0
 
     def __enter__(self) -> Self:
-        self._waiter = self._store.register(self._missing)
+        self._waiter = self._store.lookout.register(self._queue, self._missing)
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._store.unregister(self._waiter)
+        self._store.lookout.unregister(self._waiter)
 
     def add(self) -> Flow[None]:
         """Adds the tasks."""
         yield from self._store.add(self._queue, list(self._tasks.items()))
         self._added_at = time.monotonic()
 
-    def read(self) -> Flow[None]:
+    def look(self) -> Flow[None]:
         """For tasks that may have ended before anybody listened."""
-        yield from self._read(list(self._missing))
+        yield from self._make_sure(list(self._missing))
 
     def collect(self, until: float | None) -> Flow[dict[bytes, bytes]]:
         """Outcome by id; `TaskTimeout` when one is missing at `until` (`time.monotonic()`)."""
-        self._next_look = time.monotonic() + self._pause
         while self._missing:
-            now = time.monotonic()
-            if until is not None and until <= now:
-                raise TaskTimeout(self._timeout_text())
-            rest = self._next_look if until is None else min(self._next_look, until)
-            hinted = yield Listen(self._waiter, max(0.0, rest - now))
-            if hinted is None:
-                yield from self.read()
-            elif hinted:
-                yield from self._read([i for i in hinted if i in self._missing])
-                self._next_look = time.monotonic() + self._pause  # the hints do come
-            else:
-                yield from self._look()
+            news = yield Listen(self._waiter, self._left(until))
+            yield from self._sweep() if news is None else self._take_in(news)
         return self._found
 
-    def _read(self, asked: Sequence[bytes]) -> Flow[None]:
-        stored = yield from self._store.outcomes(self._queue, asked)
-        for task_id, outcome in zip(asked, stored, strict=True):
+    def _left(self, until: float | None) -> float | None:
+        if until is None:
+            return None
+        if (left := until - time.monotonic()) <= 0 and not self._waiter.pending():
+            raise TaskTimeout(self._timeout_text())
+        return left
+
+    def _take_in(self, news: News) -> Flow[None]:
+        doubtful = list[bytes]()
+        for task_id, outcome in news.items():
+            if task_id not in self._missing:
+                continue
+            if outcome:
+                self._settle(task_id, outcome)
+            else:
+                doubtful.append(task_id)
+        if doubtful:
+            yield from self._make_sure(doubtful)
+
+    def _make_sure(self, task_ids: Sequence[bytes]) -> Flow[None]:
+        """Reads what has ended, and finds out what nobody will ever answer."""
+        looks = yield from self._store.look(self._queue, task_ids)
+        for task_id, (outcome, unfinished) in zip(task_ids, looks, strict=True):
             if outcome is not None:
                 self._settle(task_id, outcome)
+            elif not (unfinished or (yield from self._added_again(task_id))):
+                self._settle(task_id, self._lost(task_id))
 
-    def _look(self) -> Flow[None]:
-        """Finds what was not hinted at, and whom nobody will ever answer."""
-        asked = list(islice(self._missing, LOOK_TASKS))
-        seen = yield from self._store.look(self._queue, asked)
-        for task_id, (outcome, unfinished) in zip(asked, seen, strict=True):
-            there = unfinished or (outcome is None and (yield from self._added_again(task_id)))
-            if not there:
-                self._settle(task_id, self._lost(task_id) if outcome is None else outcome)
-            else:
-                self._missing[task_id] = self._missing.pop(task_id)  # the others come next time
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        self._next_look = time.monotonic() + self._pause
+    def _settle(self, task_id: bytes, outcome: bytes) -> None:
+        self._found[task_id] = outcome
+        self._missing.pop(task_id, None)
+
+    def _sweep(self) -> Flow[None]:
+        """For all who wait in this process, who also learn it when the store is gone for good."""
+        lookout, store = self._store.lookout, self._store
+        try:
+            for queue, missing in lookout.awaited().items():
+                looks = yield from store.look(queue, missing)
+                lookout.tell(_ended(missing, looks))
+        except CourierUnavailable as error:
+            if store.is_gone():
+                lookout.tell_all(error)
+            raise
 
     def _added_again(self, task_id: bytes) -> Flow[bool]:
         """
@@ -112,10 +117,6 @@ class Awaited:
         yield from self.add()
         return True
 
-    def _settle(self, task_id: bytes, outcome: bytes) -> None:
-        self._found[task_id] = outcome
-        self._missing.pop(task_id, None)
-
     def _lost(self, task_id: bytes) -> bytes:
         error = TaskLost(
             f"queue {self._queue} knows neither the task nor a result: it was never added here, "
@@ -128,3 +129,10 @@ class Awaited:
         first = ids.to_uuid(next(iter(self._missing)))
         more = f" and {len(self._missing) - 1} more" if len(self._missing) > 1 else ""
         return f"no result yet of task {first}{more} in queue {self._queue}: is a worker running?"
+
+
+def _ended(task_ids: Sequence[bytes], looks: Sequence[Look]) -> Iterator[tuple[bytes, bytes]]:
+    """Those that are not unfinished, as news: whoever waits for a lost one makes sure by itself."""
+    for task_id, (outcome, unfinished) in zip(task_ids, looks, strict=True):
+        if not unfinished:
+            yield task_id, outcome or NOT_STORED

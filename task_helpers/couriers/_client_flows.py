@@ -113,7 +113,7 @@ class ClientFlows:
         queue, wanted = valid_queue_name(queue_name), [ids.to_bytes(i) for i in task_ids]
         until = None if timeout is None else _until(timeout)
         with Awaited(self._bounded(until), self._wire, queue, wanted) as awaited:
-            yield from awaited.read()
+            yield from awaited.look()
             found = yield from awaited.collect(until)
         return (yield from self._delivered(queue, wanted, found, delete_data, return_exceptions))
 

@@ -9,10 +9,11 @@ script or one transaction each, and safe to repeat when its reply was lost. Ids 
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from task_helpers.effects import Flow, Waiter
+from task_helpers.couriers._lookout import Lookout
+from task_helpers.effects import Flow
 from task_helpers.tasks import TaskStatus
 
 MAX_BATCH = 1_000
@@ -161,6 +162,10 @@ class Store(Protocol):
     def channel(self) -> bytes:
         """Eight bytes that name where this process listens for hints; new after a fork."""
 
+    @property
+    def lookout(self) -> Lookout:
+        """Those who wait in this process; `Listen` is for what is registered there."""
+
     def bounded(self, until: float) -> Store:
         """
         The same store for whoever cannot wait: its flows raise CourierUnavailable at that moment
@@ -260,6 +265,9 @@ class Store(Protocol):
         have run out only because nobody could renew them. No I/O.
         """
 
+    def is_gone(self) -> bool:
+        """Whether it has given nobody here an answer for `retry_seconds`. No I/O."""
+
     def concerns(self) -> Flow[list[str]]:
         """What is wrong with the store's own settings, a line each; asked when a worker starts."""
 
@@ -292,9 +300,3 @@ class Store(Protocol):
 
     def repair(self, queue: str) -> Flow[int]:
         """Queues again what is unfinished and nowhere in line. Returns how many there were."""
-
-    def register(self, ids: Collection[bytes]) -> Waiter:
-        """Announces that hints on these ids are wanted; no I/O."""
-
-    def unregister(self, waiter: Waiter) -> None:
-        """Ends what `register` began; no I/O."""

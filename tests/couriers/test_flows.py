@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from task_helpers import exceptions, ids, outcomes
-from task_helpers.couriers._awaited import FIRST_LOOK, LOOK_TASKS, Awaited
+from task_helpers.couriers._awaited import Awaited
 from task_helpers.couriers._client_flows import ClientFlows
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers._worker_flows import WorkerFlows
@@ -46,54 +46,72 @@ def collecting(store: Any, *task_ids: bytes, until: float | None = None) -> Driv
     return Driver(awaited.collect(until))
 
 
-def test_hinted_results_are_read_and_no_others(store: ScriptedStore) -> None:
+def test_hinted_results_are_taken_and_no_others(store: ScriptedStore) -> None:
     flow = collecting(store, A, B)
     assert isinstance(flow.asked, Listen)
-    assert flow.reply({A, b"x" * 16}).asked == Verb("outcomes", (Q, [A]))
-    assert isinstance(flow.reply([b"outcome a"]).asked, Listen)
-    assert flow.reply({B}).asked == Verb("outcomes", (Q, [B]))
-    assert flow.reply([b"outcome b"]).result == {A: b"outcome a", B: b"outcome b"}
+    assert isinstance(flow.reply({A: b"outcome a", b"x" * 16: b"other"}).asked, Listen)
+    assert flow.reply({B: b"outcome b"}).result == {A: b"outcome a", B: b"outcome b"}
 
 
-def test_missed_hints_make_it_read_everything_that_is_missing(store: ScriptedStore) -> None:
-    flow = collecting(store, A, B)
-    assert flow.reply(None).asked == Verb("outcomes", (Q, [A, B]))
-    assert isinstance(flow.reply([b"outcome a", None]).asked, Listen)
-    assert flow.reply(None).asked == Verb("outcomes", (Q, [B]))
+def test_an_outcome_that_did_not_travel_along_is_asked_for(store: ScriptedStore) -> None:
+    flow = collecting(store, A, B).reply({A: b"", B: b"outcome b"})
+    assert flow.asked == Verb("look", (Q, [A]))
+    assert flow.reply([Look(b"outcome a", False)]).result == {A: b"outcome a", B: b"outcome b"}
 
 
-def test_without_hints_it_looks_at_growing_intervals(store: ScriptedStore) -> None:
-    flow, waits = collecting(store, A), list[float]()
-    for _ in range(6):
-        waits.append(flow.asked.seconds)
-        assert flow.reply(set()).asked == Verb("look", (Q, [A]))
-        flow.reply([Look(None, True)])
-    assert waits == pytest.approx([FIRST_LOOK, 0.2, 0.4, 0.8, 1, 1], abs=0.02)
-
-
-def test_a_hint_for_what_has_no_outcome_is_only_a_hint(store: ScriptedStore) -> None:
-    flow = collecting(store, A)
-    flow.reply({A}).reply([None])
+def test_a_hint_for_what_has_not_ended_is_only_a_hint(store: ScriptedStore) -> None:
+    flow = collecting(store, A).reply({A: b""}).reply([Look(None, True)])
     assert isinstance(flow.asked, Listen)
 
 
-def test_a_look_finds_what_was_not_hinted_at_and_what_is_lost(store: ScriptedStore) -> None:
-    flow = collecting(store, A, B).reply(set())
-    found = flow.reply([Look(b"outcome", False), Look(None, False)]).result
-    assert found[A] == b"outcome"
+def test_what_is_neither_unfinished_nor_ended_is_lost(store: ScriptedStore) -> None:
+    found = collecting(store, A).reply({A: b""}).reply([Look(None, False)]).result
     with pytest.raises(exceptions.TaskLost):
-        Wire(OPTIONS).result(Q, B, found[B])
+        Wire(OPTIONS).result(Q, A, found[A])
 
 
-def test_a_look_is_bounded_and_the_next_one_goes_on(store: ScriptedStore) -> None:
-    task_ids = ids.new_ids(LOOK_TASKS + 5)
-    flow = collecting(store, *task_ids).reply(set())
-    assert flow.asked.arguments[1] == task_ids[:LOOK_TASKS]
-    flow.reply([Look(None, True)] * LOOK_TASKS).reply(set())
-    assert flow.asked.arguments[1][:5] == task_ids[LOOK_TASKS:]
+def test_a_sweep_looks_for_all_who_wait(store: ScriptedStore) -> None:
+    # given two who wait, in two queues
+    flow, other = collecting(store, A), store.lookout.register("other", {B: None})
+    # when one of them is told to look
+    assert flow.reply(None).asked == Verb("look", (Q, [A]))
+    assert flow.reply([Look(None, True)]).asked == Verb("look", ("other", [B]))
+    flow.reply([Look(b"outcome b", False)])
+    # then both have the news, and it goes on
+    assert store.lookout.heard(other) == {B: b"outcome b"}
+    assert isinstance(flow.asked, Listen)
 
 
-def test_time_is_up_between_two_looks(store: ScriptedStore) -> None:
+def test_what_a_sweep_finds_lost_is_made_sure_of_by_whoever_waits(store: ScriptedStore) -> None:
+    # given somebody whose task is being added while another one sweeps
+    swept = collecting(store, A).reply(None)
+    # when the sweep comes too early to see it
+    swept.reply([Look(None, False)])
+    # then it is asked for once more
+    [news] = [store.lookout.heard(waiter) for waiter in store.lookout._waiters]
+    assert swept.reply(news).asked == Verb("look", (Q, [A]))
+    assert isinstance(swept.reply([Look(None, True)]).asked, Listen)
+
+
+def test_when_the_store_is_gone_all_who_wait_are_told(store: ScriptedStore) -> None:
+    store.gone = True
+    flow, other = collecting(store, A).reply(None), store.lookout.register(Q, {B: None})
+    with pytest.raises(exceptions.CourierUnavailable):
+        flow.fail(exceptions.CourierUnavailable("gone"))
+    with pytest.raises(exceptions.CourierUnavailable):
+        store.lookout.heard(other)
+
+
+def test_a_sweep_that_ended_with_its_own_patience_says_nothing_to_others(
+    store: ScriptedStore,
+) -> None:
+    flow, other = collecting(store, A).reply(None), store.lookout.register(Q, {B: None})
+    with pytest.raises(exceptions.CourierUnavailable):
+        flow.fail(exceptions.CourierUnavailable("gone"))
+    assert store.lookout.heard(other) == {}
+
+
+def test_time_is_up_between_two_sweeps(store: ScriptedStore) -> None:
     # given somebody who waits for 30 ms
     until = time.monotonic() + 0.03
     flow = collecting(store, A, until=until)
@@ -101,22 +119,22 @@ def test_time_is_up_between_two_looks(store: ScriptedStore) -> None:
 
     def go_on() -> None:
         while True:
-            flow.reply([Look(None, True)] if isinstance(flow.asked, Verb) else set())
+            flow.reply({})
 
     # when nothing comes
     with pytest.raises(TimeoutError, match="is a worker running"):
         go_on()
-    # then it ends in time, though no look was due
+    # then it ends in time, though no sweep was due
     assert until <= time.monotonic() < until + 0.5
 
 
 def test_nobody_stays_registered(store: ScriptedStore) -> None:
     client = ClientFlows(store, OPTIONS)  # type: ignore[arg-type]
     flow = Driver(client.wait(Q, [UUID(bytes=A)], True, None, False))
-    assert len(store.registered) == 1
+    assert store.lookout
     with pytest.raises(KeyboardInterrupt):
         flow.fail(KeyboardInterrupt())  # type: ignore[arg-type]
-    assert store.registered == []
+    assert not store.lookout
 
 
 def test_call_listens_before_it_adds(store: ScriptedStore) -> None:
@@ -124,7 +142,7 @@ def test_call_listens_before_it_adds(store: ScriptedStore) -> None:
     flow = Driver(client.call(Q, "data", 5)).reply(1_000)
     assert flow.asked.name == "add"
     [(task_id, sealed)] = flow.asked.arguments[1]
-    assert list(store.registered[0]) == [task_id]
+    assert list(store.lookout.awaited()[Q]) == [task_id]
     assert sealed == envelope("data", deadline=6_000, channel=store.channel)
     assert isinstance(flow.reply(None).asked, Listen)
 

@@ -173,7 +173,7 @@ def test_a_process_that_only_adds_does_not_stay_subscribed(
     wait_until(lambda: hints._subscription._connection)
     direct.bulk_return_task_results(Q, direct.get_tasks(Q))
     assert waiting.result(9) == 2
-    assert hints._waiters == {}, "nobody is remembered who waits no more"
+    assert not hints.lookout, "nobody is remembered who waits no more"
     # when it adds on and waits no more
     until = time.monotonic() + 5
     while hints._subscription._connection and time.monotonic() < until:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from task_helpers.couriers import _awaited, _taking_flows
+from task_helpers.couriers import _lookout, _taking_flows
 from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
 from tests.support.servers import RedisServer
 from tests.support.waiting import Stopwatch, in_thread, wait_until
@@ -89,7 +89,7 @@ def test_a_waiter_is_told_of_every_end_at_once(
     server: RedisServer, courier: Any, monkeypatch: pytest.MonkeyPatch, end: Any
 ) -> None:
     # given a waiter that would look again after ten seconds
-    monkeypatch.setattr(_awaited, "FIRST_LOOK", 10.0)
+    monkeypatch.setattr(_lookout, "SWEEP_SECONDS", 10.0)
     admin, client = server.client(), RedisClientWorkerTaskCourier(server.client())
     task_id = client.add_task_to_queue(Q, 1)
     waiter = in_thread(client.bulk_wait_for_task_results, Q, [task_id], return_exceptions=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
+from task_helpers.couriers._lookout import Lookout
 from task_helpers.effects import Effect, Flow
 
 
@@ -24,7 +25,8 @@ class ScriptedStore:
     channel = b"channel."
 
     def __init__(self) -> None:
-        self.registered: list[Collection[bytes]] = []
+        self.lookout = Lookout()
+        self.gone = False
 
     def __getattr__(self, name: str) -> Any:
         def verb(*arguments: Any, **keywords: Any) -> Flow[Any]:
@@ -38,12 +40,8 @@ class ScriptedStore:
     def steady_for(self) -> float:
         return math.inf
 
-    def register(self, ids: Collection[bytes]) -> Collection[bytes]:
-        self.registered.append(ids)
-        return ids
-
-    def unregister(self, waiter: Collection[bytes]) -> None:
-        self.registered.remove(waiter)
+    def is_gone(self) -> bool:
+        return self.gone
 
 
 class Driver:

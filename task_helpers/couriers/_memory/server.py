@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from task_helpers.couriers._lookout import Lookout
 from task_helpers.couriers._memory.queue import MemoryQueue
-from task_helpers.effects import Effect, Listen, Sleep
+from task_helpers.effects import Effect, Listen, News, Sleep
 
 
 def wall_clock() -> int:
@@ -43,15 +45,6 @@ class Place:
         self.changed.notify_all()
 
 
-class HintWaiter:
-    """One caller, and which of its ids have ended since it last asked."""
-
-    def __init__(self, lock: threading.Lock, ids: Collection[bytes]) -> None:
-        self.ids = frozenset(ids)
-        self.news: set[bytes] = set()
-        self.changed = threading.Condition(lock)
-
-
 class MemoryServer:
     """
     Stands in for a Redis: couriers given the same server share its queues, from any thread.
@@ -64,7 +57,7 @@ class MemoryServer:
         self.now = now
         self._lock = threading.Lock()
         self._places: defaultdict[str, Place] = defaultdict(lambda: Place(self._lock))
-        self._waiters: set[HintWaiter] = set()
+        self.lookout = Lookout()
 
     def place(self, queue_name: str) -> Place:
         with self._lock:
@@ -77,33 +70,13 @@ class MemoryServer:
             ids = [*queue.in_line(), *sorted(queue.delayed, key=queue.delayed.__getitem__)]
             return [(task_id, queue.tasks[task_id]) for task_id in ids]
 
-    # --- Waiters
-
-    def register(self, ids: Collection[bytes]) -> HintWaiter:
-        waiter = HintWaiter(self._lock, ids)
-        with self._lock:
-            self._waiters.add(waiter)
-        return waiter
-
-    def unregister(self, waiter: HintWaiter) -> None:
-        with self._lock:
-            self._waiters.discard(waiter)
-
-    def hint(self, ids: Iterable[bytes]) -> None:
-        """These tasks have ended. The caller holds the lock."""
-        ended = set(ids)
-        for waiter in self._waiters:
-            if news := waiter.ids & ended:
-                waiter.news |= news
-                waiter.changed.notify_all()
-
     # --- Effects
 
     def perform(self, effect: Effect) -> Any:
         if isinstance(effect, Step):
             return self._step(effect)
         if isinstance(effect, Listen):
-            return self._listen(effect.waiter, effect.seconds)
+            return self._listen(effect)
         if isinstance(effect, Sleep):
             return time.sleep(effect.seconds)
         raise TypeError(f"{effect!r} is not an effect of the memory store")
@@ -114,8 +87,10 @@ class MemoryServer:
                 place.changed.wait_for(lambda: place.wake, step.wait)
             return step.act()
 
-    def _listen(self, waiter: HintWaiter, seconds: float) -> set[bytes]:
-        with self._lock:
-            waiter.changed.wait_for(lambda: waiter.news, seconds)
-            news, waiter.news = waiter.news, set()
-            return news
+    def _listen(self, effect: Listen) -> News | None:
+        seconds = math.inf if effect.seconds is None else effect.seconds
+        if not effect.waiter.pending():
+            effect.waiter.wait(max(0.0, min(seconds, self.lookout.sweep_in())))
+        if not effect.waiter.pending() and self.lookout.claims_sweep():
+            return None
+        return self.lookout.heard(effect.waiter)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from task_helpers import outcomes, progress
 from task_helpers.couriers._door import Door, Pace
+from task_helpers.couriers._lookout import Lookout
 from task_helpers.couriers._memory.queue import RANK_OF_NONE, MemoryQueue
-from task_helpers.couriers._memory.server import HintWaiter, MemoryServer, Place, Step
+from task_helpers.couriers._memory.server import MemoryServer, Place, Step
 from task_helpers.couriers.options import CourierOptions
 from task_helpers.couriers.store import (
     WORKER_FORGOTTEN_MS,
@@ -24,6 +25,7 @@ from task_helpers.couriers.store import (
 )
 from task_helpers.effects import Flow
 from task_helpers.ids import made_at_ms
+from task_helpers.outcomes import NOT_STORED
 from task_helpers.tasks import TaskStatus
 
 T = TypeVar("T")
@@ -94,7 +96,7 @@ class MemoryStore:
             if not state.cancel(task_id, now := self._server.now()):
                 return state.outcome(task_id, now) == outcome
             self._store_outcome(state, task_id, outcome)
-            self._server.hint([task_id])
+            self._server.lookout.tell([(task_id, outcome)])
             return True
 
         return _step(act)
@@ -135,11 +137,9 @@ class MemoryStore:
 
         return _step(act)
 
-    def register(self, ids: Collection[bytes]) -> HintWaiter:
-        return self._server.register(ids)
-
-    def unregister(self, waiter: Any) -> None:
-        self._server.unregister(waiter)
+    @property
+    def lookout(self) -> Lookout:
+        return self._server.lookout
 
     # --- The worker's side
 
@@ -205,7 +205,7 @@ class MemoryStore:
             refused = {end.task_id for end in ends if not self._finish(state, token, end)}
             if last:
                 state.batches.pop(token, None)
-            self._server.hint(end.task_id for end in ends)
+            self._server.lookout.tell((end.task_id, NOT_STORED) for end in ends)
             return refused
 
         return _step(act)
@@ -252,6 +252,9 @@ class MemoryStore:
 
     def steady_for(self) -> float:
         return math.inf
+
+    def is_gone(self) -> bool:
+        return False
 
     def concerns(self) -> Flow[list[str]]:
         return _step(list)

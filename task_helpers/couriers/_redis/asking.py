@@ -23,13 +23,23 @@ class Health:
 
     def __init__(self) -> None:
         self._outage_at = -math.inf
+        self._silent_since: float | None = None
 
     def steady_for(self) -> float:
         """Seconds since Redis last gave no answer, or since it was started."""
         return time.monotonic() - self._outage_at
 
-    def note_outage(self) -> None:
+    def silent_for(self) -> float:
+        """Seconds since the first of the questions that Redis has not answered since."""
+        return 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
+
+    def note_answer(self) -> None:
+        self._silent_since = None
+
+    def note_outage(self, asked_at: float) -> None:
         self._outage_at = time.monotonic()
+        if self._silent_since is None:
+            self._silent_since = asked_at
 
     def note_start(self, seconds_ago: float) -> None:
         """A Redis that has just started was away: others could not reach it either."""
@@ -61,6 +71,10 @@ class Asking:
         """The same, but it gives up at that moment."""
         bound = min(until, self._until)
         return Asking(self._address, self._retry_seconds, bound, self.health)
+
+    def is_gone(self) -> bool:
+        """Whether Redis has been silent for as long as anybody would ask it again."""
+        return self.health.silent_for() >= self._retry_seconds
 
     def commands(self, commands: Sequence[Command], blocks: float = 0) -> Flow[list[Any]]:
         """Their replies, after one round trip; `blocks` as in `Send`."""
@@ -101,19 +115,21 @@ class Asking:
         pauses = _pauses(min(due + self._retry_seconds, self._until))
         while True:
             try:
-                return _without_errors((yield asked))
+                replies = _without_errors((yield asked))
+                self.health.note_answer()
+                return replies
             except NoScriptError:
                 raise
             except (RedisError, OSError) as error:
-                pause = next(pauses, None) if self._is_outage(error) else None
+                pause = next(pauses, None) if self._is_outage(error, due) else None
                 if pause is None:
                     raise translated(error, self._address) from None
             yield Sleep(pause)
             asked = Send(repeat, 0, self._until - time.monotonic())
 
-    def _is_outage(self, error: Exception) -> bool:
+    def _is_outage(self, error: Exception, asked_at: float) -> bool:
         if passes(error):
-            self.health.note_outage()
+            self.health.note_outage(asked_at)
             return True
         return False
 

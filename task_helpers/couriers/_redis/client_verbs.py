@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from task_helpers.couriers._lookout import Lookout
 from task_helpers.couriers._redis.admission import Admission
 from task_helpers.couriers._redis.chunks import chunks
 from task_helpers.couriers._redis.commands import Argument
-from task_helpers.couriers._redis.hints import HintWaiter
 from task_helpers.couriers.store import Look
 from task_helpers.effects import Flow
 from task_helpers.envelopes import NO_CHANNEL, open_envelope
@@ -113,11 +112,9 @@ class ClientVerbs(Admission):
     def channel(self) -> bytes:
         return self._hints.channel
 
-    def register(self, ids: Collection[bytes]) -> HintWaiter:
-        return self._hints.register(ids)
-
-    def unregister(self, waiter: Any) -> None:
-        self._hints.unregister(waiter)
+    @property
+    def lookout(self) -> Lookout:
+        return self._hints.lookout
 
 
 def _look(reply: bytes | int) -> Look:

@@ -26,7 +26,7 @@ SOCKET_TIMEOUT = 5.0
 SHORTEST_TIMEOUT = 0.01
 """A socket timeout of 0 would mean not to wait at all."""
 
-SHARED_CONNECTIONS = 3
+SHARED_CONNECTIONS = 2
 """Enough for any number of threads: one holds a connection for one round trip."""
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from task_helpers.couriers._redis.connections import Connection, Connector
-from task_helpers.ids import ID_BYTES
+from task_helpers.couriers._redis.messages import Hint, understood
 
 SILENCE = 5.0
 """Seconds without a message after which Redis is pinged, and again until it counts as gone."""
@@ -27,10 +26,10 @@ class Subscription:
         self._connection: Connection | None = None
         self._read_at = self._heard_at = self._pinged_at = 0.0
 
-    def read(self, seconds: float) -> list[bytes] | None:
+    def read(self, seconds: float) -> Hint | None:
         """
-        The ids of the next hint, [] when there was none in time, None when it has just begun to
-        listen: whatever was sent before is lost. Raises redis' errors, disconnected.
+        The next hint, empty when there was none in time, None when it has just begun to listen:
+        whatever was sent before is lost. Raises redis' errors, disconnected.
         """
         try:
             return self._read(min(seconds, SILENCE))
@@ -47,15 +46,15 @@ class Subscription:
         if connection:
             connection.disconnect()
 
-    def _read(self, seconds: float) -> list[bytes] | None:
+    def _read(self, seconds: float) -> Hint | None:
         connection = self._connection or self._connect()
         heard = connection.can_read(timeout=seconds)
         self._read_at = time.monotonic()
         if not heard:
             self._check_silence(connection)
-            return []
+            return ()
         self._heard_at = self._read_at
-        return _understood(connection.read_response())
+        return understood(connection.read_response())
 
     def _connect(self) -> Connection:
         self._connection = connection = self._connector.connection()
@@ -74,12 +73,3 @@ class Subscription:
 
     def _send(self, connection: Connection, *command: str | bytes) -> None:
         connection.send_packed_command(connection.pack_commands([command]), check_health=False)
-
-
-def _understood(message: Any) -> list[bytes] | None:
-    if message[0] == b"subscribe":
-        return None
-    if message[0] == b"message":
-        ids = message[2]
-        return [ids[at : at + ID_BYTES] for at in range(0, len(ids), ID_BYTES)]
-    return []

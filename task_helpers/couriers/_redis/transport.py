@@ -23,7 +23,7 @@ class Transport:
         if isinstance(effect, Send):
             return self._pool(effect).exchange(effect.commands, effect.blocks + effect.within)
         if isinstance(effect, Listen):
-            return self._hints.wait(effect.waiter, effect.seconds)
+            return self._hints.listen(effect)
         if isinstance(effect, Sleep):
             return time.sleep(effect.seconds)
         raise TypeError(f"{effect!r} is not an effect of the Redis store")

@@ -161,6 +161,9 @@ class WorkerVerbs(Verbs):
     def steady_for(self) -> float:
         return self._ask.health.steady_for()
 
+    def is_gone(self) -> bool:
+        return self._ask.is_gone()
+
     def _hint(self, channel: bytes, ends: Iterable[End]) -> tuple[bytes, bytes]:
         return self._hint_channel(channel), b"".join(end.task_id for end in ends)
 

@@ -32,5 +32,5 @@ call('HDEL', c, id)
 call('HSET', bucket, id, outcome)
 call('PEXPIRE', bucket, ttl)
 if redis.pcall('HINCRBY', n, 'cancelled', 1) == 1 then call('PEXPIRE', n, 3660000) end   -- kept for an hour
-call('PUBLISH', channel, id)
+call('PUBLISH', channel, cmsgpack.pack({ id, outcome }))
 return 'cancelled'

@@ -15,7 +15,7 @@
 -- KEYS  1 m  2 l  3 b:<token>  4 c  5 x  6 xm  7 xe  8 n:<minute>  9 v   10.. the bucket of each group, then g
 -- ARGV  1 token   2 ttl of an outcome in ms   3 last: 1 closes the batch   4 most dead letters
 --       5 n   6 number of hints
---       then per group: way, size · per hint: channel, message
+--       then per group: way, size · per hint: channel, its ids one after the other
 --       then n ids, n outcomes, both in the order of the groups; an empty outcome is not stored
 -- Returns the refused ids.
 
@@ -24,9 +24,9 @@ local token, ttl, last, most_dead = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(A
 local n, hints, groups = tonumber(ARGV[5]), tonumber(ARGV[6]), #KEYS - 10
 local hints_at = 6 + 2 * groups
 local ids_at = hints_at + 2 * hints
-local call = redis.call
+local call, hinted_bytes = redis.call, 1000     -- larger outcomes do not travel in a hint
 local held = call('ZSCORE', l, token)
-local ended, refused, buried, counts = {}, {}, 0, {}
+local ended, refused, buried, counts, stored = {}, {}, 0, {}, {}
 
 local function leaves_batch(id)
   if redis.pcall('LREM', batch, 1, id) ~= 1 then return false end
@@ -63,6 +63,19 @@ end
 local function store(bucket, fields)
   write('HSET', bucket, unpack(fields))
   call('PEXPIRE', bucket, ttl)
+  for k = 1, #fields, 2 do
+    if #fields[k + 1] <= hinted_bytes then stored[fields[k]] = fields[k + 1] end
+  end
+end
+
+local function hint(packed)                    -- a refused outcome must not travel: only what was stored does
+  local flat = {}
+  for at = 1, #packed, 16 do
+    local id = string.sub(packed, at, at + 15)
+    flat[#flat + 1] = id
+    flat[#flat + 1] = stored[id] or ''
+  end
+  return cmsgpack.pack(flat)
 end
 
 local function count()                         -- for an hour; and of a backlog, whose rate take reckons
@@ -104,5 +117,5 @@ if buried > 0 then
   end
 end
 count()
-for k = hints_at + 1, ids_at, 2 do call('PUBLISH', ARGV[k], ARGV[k + 1]) end
+for k = hints_at + 1, ids_at, 2 do call('PUBLISH', ARGV[k], hint(ARGV[k + 1])) end
 return refused

@@ -1,0 +1,27 @@
+"""What is sent on the channel of a client process: a flat list of ids and outcomes, as msgpack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from msgpack import unpackb
+
+Hint = Iterable[tuple[bytes, bytes]]
+"""(id, outcome) of tasks that have ended, as `News`."""
+
+
+def understood(message: Any) -> Hint | None:
+    """The hint in a message of Pub/Sub; None for the one that says: from now on you listen."""
+    if message[0] == b"subscribe":
+        return None
+    return _unpacked(message[2]) if message[0] == b"message" else ()
+
+
+def _unpacked(data: bytes) -> Hint:
+    """What is no message of ours hints at nothing."""
+    try:
+        flat = unpackb(data, raw=True)
+        return list(zip(flat[::2], flat[1::2], strict=True))
+    except (ValueError, TypeError):
+        return ()

@@ -11,6 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django_task_helpers.conf import known
 from task_helpers.tasks import Task
 from task_helpers.workers.base import BaseWorker
+from task_helpers.workers.threaded import ThreadedWorker
 
 NO_DATABASE = "unknown"
 """What the dummy of a project without databases says that it is."""
@@ -30,6 +31,19 @@ def among_databases(worker: BaseWorker) -> Callable[[list[Task]], Any]:
             return None if returned is None else list(returned)  # a generator works here
 
     return perform
+
+
+def leaving_databases(worker: ThreadedWorker) -> Callable[[], None]:
+    """The worker's `destroy_thread`, which closes the connections of its thread at last."""
+    destroy_thread = worker.destroy_thread
+
+    def destroy() -> None:
+        try:
+            destroy_thread()
+        finally:
+            connections.close_all()
+
+    return destroy
 
 
 def atomic_aliases(worker: BaseWorker) -> list[str]:

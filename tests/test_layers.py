@@ -80,6 +80,8 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.workers._execution": Floor.WORKERS,
     "task_helpers.workers._fields": Floor.WORKERS,
     "task_helpers.workers._leases": Floor.WORKERS,
+    "task_helpers.workers._crew": Floor.WORKERS,
+    "task_helpers.workers.threaded": Floor.WORKERS,
     "task_helpers.workers._memory": Floor.WORKERS,
     "task_helpers.workers._progress": Floor.WORKERS,
     "task_helpers.workers.context": Floor.WORKERS,

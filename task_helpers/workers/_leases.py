@@ -1,9 +1,10 @@
-"""The thread that keeps the lease of a worker's batch alive while the batch is performed."""
+"""The thread that keeps the leases of a worker's batches alive while they are performed."""
 
 from __future__ import annotations
 
 import faulthandler
 import logging
+import math
 import os
 import threading
 import time
@@ -26,7 +27,8 @@ TOO_LONG = 70
 
 class LeaseKeeper:
     """
-    Renews from `start` to `stop`, which are called once each.
+    Renews from `start` to `stop`, which are called once each. A batch is known by its first task;
+    there may be several at the same time.
 
     - max_batch_seconds - a batch that takes longer counts as stuck: the stacks of all threads are
       printed and the process ends, so that a deadlock cannot hold a lease for ever. None: any time.
@@ -43,8 +45,8 @@ class LeaseKeeper:
         self._queue_name = queue_name
         self._worker_name = worker_name
         self._max_batch_seconds = max_batch_seconds
-        self._batch: Sequence[UUID] = ()
-        self._batch_until: float | None = None
+        self._batches: dict[UUID, Sequence[UUID]] = {}
+        self._ends: dict[UUID, float] = {}  # when a batch counts as stuck
         self._interval = courier.options.lease_ms / 1000 / RENEWALS_PER_LEASE
         self._stopping = threading.Event()
         self._thread = threading.Thread(
@@ -60,18 +62,19 @@ class LeaseKeeper:
         self._thread.join(LONGEST_STOP)
 
     def batch_begins(self, task_ids: Sequence[UUID]) -> None:
-        self._batch = task_ids
+        self.batch_waits(task_ids)
         if self._max_batch_seconds is not None:
-            self._batch_until = time.monotonic() + self._max_batch_seconds
+            self._ends[task_ids[0]] = time.monotonic() + self._max_batch_seconds
 
-    def batch_performed(self) -> None:
-        """Its results may wait for the store as long as it takes: it is not stuck."""
-        self._batch_until = None
+    def batch_waits(self, task_ids: Sequence[UUID]) -> None:
+        """Performed or not yet, it may wait for the store or its turn: it is not stuck."""
+        self._batches[task_ids[0]] = task_ids
+        self._ends.pop(task_ids[0], None)
 
-    def batch_ends(self) -> None:
+    def batch_ends(self, task_ids: Sequence[UUID]) -> None:
         """What is not performed any more is not renewed any more, however it ended."""
-        self._batch = ()
-        self._batch_until = None
+        self._batches.pop(task_ids[0], None)
+        self._ends.pop(task_ids[0], None)
 
     def _run(self) -> None:
         pause = 0.0
@@ -83,10 +86,11 @@ class LeaseKeeper:
         One renewal; returns in how many seconds the next is due. A failed one is tried again in
         time: the thread must not die of it.
         """
-        if (until := self._batch_until) is not None and until <= time.monotonic():
+        if min(self._ends.copy().values(), default=math.inf) <= time.monotonic():
             self._end_process()
+        held = [task_id for batch in self._batches.copy().values() for task_id in batch]
         try:
-            self._courier.renew_leases(self._queue_name, self._worker_name, self._batch)
+            self._courier.renew_leases(self._queue_name, self._worker_name, held)
         except CourierError as error:
             logger.warning("The lease on queue %s was not renewed: %s", self._queue_name, error)
         except Exception:

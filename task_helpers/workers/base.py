@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import itertools
 import logging
+import math
 import os
 import socket
 import time
@@ -54,6 +55,8 @@ class BaseWorker(WorkerFields):
 
     - ended_by - what ended `perform`.
     """
+
+    _beside = False  # True: several batches are performed at the same time
 
     def __init__(self, task_courier: WorkerTaskCourier, **fields: Any) -> None:
         self._set_fields(fields)
@@ -106,6 +109,7 @@ class BaseWorker(WorkerFields):
                     self.linger,
                     min_tasks=self.min_tasks,
                     stopping=lambda: self._stopping,
+                    beside=self._beside,
                 )
             except TimeoutError:
                 if self.burst:
@@ -158,15 +162,9 @@ class BaseWorker(WorkerFields):
         if not tasks:
             return not (self.burst or self._stopping)
         with self._holding(tasks):
-            results = perform_batch(
-                self.perform_tasks,
-                tasks,
-                self.needs_result_returning,
-                self.queue_name,
-                self.on_batch_error,
-            )
+            results = self._perform(tasks)
             if self._leases:
-                self._leases.batch_performed()
+                self._leases.batch_waits(self._batch)
             self._return(results)
         self.tasks_performed += len(results)
         self.iterations_performed += 1
@@ -207,15 +205,25 @@ class BaseWorker(WorkerFields):
             if self.ended_by:
                 break
 
+    def _perform(self, tasks: list[Task]) -> list[Task]:
+        """Exactly one result per task, whatever `perform_tasks` does."""
+        return perform_batch(
+            self.perform_tasks,
+            tasks,
+            self.needs_result_returning,
+            self.queue_name,
+            self.on_batch_error,
+        )
+
     @contextmanager
     def _holding(self, tasks: list[Task]) -> Iterator[None]:
         """The batch at hand. An interrupted worker leaves it marked, to be given back."""
-        self._batch = [task_id for task_id, _ in tasks]
+        self._batch = batch = [task_id for task_id, _ in tasks]
         if self._leases:
-            self._leases.batch_begins(self._batch)
+            self._leases.batch_begins(batch)
         yield
         if self._leases:
-            self._leases.batch_ends()
+            self._leases.batch_ends(batch)
         self._batch = []
 
     def _end(self, done: int, total_iterations: int | None) -> Ended | None:
@@ -224,7 +232,7 @@ class BaseWorker(WorkerFields):
             return Ended.STOPPED
         if done == total_iterations:
             return Ended.ITERATIONS
-        if self._next_count() < 1:
+        if self._tasks_left() < 1:
             return Ended.MAX_TASKS
         if done and self.max_rss is not None and resident_mib() > self.max_rss:
             return Ended.MAX_RSS
@@ -252,8 +260,8 @@ class BaseWorker(WorkerFields):
     def _abandon_batch(self) -> None:
         """Given back, or left to its lease, which this worker then renews no more."""
         batch, self._batch = self._batch, []
-        if self._leases:
-            self._leases.batch_ends()
+        if self._leases and batch:
+            self._leases.batch_ends(batch)
         with suppress(CourierError):
             self.task_courier.release_tasks(self.queue_name, batch)
 
@@ -285,11 +293,10 @@ class BaseWorker(WorkerFields):
 
     def _next_count(self) -> int:
         """How many tasks the next batch may have."""
-        if self._stopping:
-            return 0
-        if self.max_tasks is None:
-            return self.max_tasks_per_iteration
-        return min(self.max_tasks_per_iteration, self.max_tasks - self.tasks_performed)
+        return int(min(self.max_tasks_per_iteration, self._tasks_left()))
+
+    def _tasks_left(self) -> float:
+        return math.inf if self.max_tasks is None else self.max_tasks - self.tasks_performed
 
     def _result_or_error(self, task: Task) -> Any:
         try:

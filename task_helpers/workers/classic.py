@@ -8,18 +8,19 @@ from typing import Any
 from task_helpers.exceptions import InvalidFunction
 from task_helpers.registry import Registry, registry
 from task_helpers.tasks import Task
-from task_helpers.workers.base import BaseWorker
+from task_helpers.workers.threaded import ThreadedWorker
 
 KEYS = ("function", "args", "kwargs")
 
 
-class ClassicWorker(BaseWorker):
+class ClassicWorker(ThreadedWorker):
     """
     Calls one registered function per task. task_data is {"function": name, "args": (...),
     "kwargs": {...}}; "args" and "kwargs" are optional. See `task_helpers.task_function`.
 
     Takes one task at a time by default, so that no slow task holds up others which an idle worker
-    could perform. Raise `max_tasks_per_iteration` where the functions are quick.
+    could perform. Raise `max_tasks_per_iteration` where the functions are quick, or `threads` where
+    they wait for something, see `ThreadedWorker`.
 
     - functions - the `Registry` to look names up in.
     """

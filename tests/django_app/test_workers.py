@@ -200,3 +200,33 @@ def test_a_worker_class_can_ask_for_fresh_connections_itself(on_memory, closings
     ByHand(task_courier=courier).perform(total_iterations=1)
     # then its connections are kept as by the command
     assert closings == ["closed", "closed"]
+
+
+@task_function(name="tests.products")
+def count_products() -> Any:
+    own, count = connections[DEFAULT_DB_ALIAS], Product.objects.count()
+    if own not in used:
+        used.append(own)
+        own.close = lambda: closed.append(own)  # type: ignore[method-assign]
+        own.close_at = None  # never too old
+    return count
+
+
+used: list[Any] = []
+closed: list[Any] = []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads_close_their_connections_when_they_end(on_memory) -> None:
+    # given a worker that performs functions in threads of its own
+    on_memory({"reports": {"OPTIONS": {"threads": 3}}})
+    ids = courier.bulk_add_tasks_to_queue("reports", [{"function": count_products}] * 9)
+    used.clear()
+    closed.clear()
+    # when it has ended
+    build_worker("reports", burst=True).perform()
+    # then they used connections of their own, which are closed
+    assert courier.bulk_wait_for_task_results("reports", ids, timeout=0) == [0] * 9
+    assert connection not in used
+    assert 1 <= len(used) <= 3
+    assert sorted(map(id, closed)) == sorted(map(id, used))

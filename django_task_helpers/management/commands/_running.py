@@ -18,6 +18,7 @@ from task_helpers.exceptions import CourierError
 from task_helpers.plurals import counted
 from task_helpers.supervision.signals import StopSignals
 from task_helpers.workers.base import BaseWorker
+from task_helpers.workers.threaded import ThreadedWorker
 
 Say = Callable[[str], None]
 
@@ -88,7 +89,7 @@ class WorkerRun:
         worker, began = self._worker, time.monotonic()
         self._say(
             f"Worker {_path(worker)} on queue {worker.queue_name} starts: courier "
-            f"{self._courier}, up to {counted(worker.max_tasks_per_iteration, 'task')} a batch, "
+            f"{self._courier}, up to {_capacity(worker)}, "
             f"pid {os.getpid()}. Ctrl-C or SIGTERM stops it."
         )
         error: BaseException | None = None
@@ -118,6 +119,12 @@ class WorkerRun:
         if received:
             return received[0].name
         return str(self._worker.ended_by or "it was told to stop")
+
+
+def _capacity(worker: BaseWorker) -> str:
+    if isinstance(worker, ThreadedWorker) and worker.threads > 1:
+        return f"{worker.threads} tasks at the same time"
+    return f"{counted(worker.max_tasks_per_iteration, 'task')} a batch"
 
 
 def _path(worker: BaseWorker) -> str:

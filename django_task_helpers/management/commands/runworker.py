@@ -21,6 +21,7 @@ from task_helpers.couriers.store import MAX_BATCH
 from task_helpers.durations import seconds
 from task_helpers.exceptions import CourierError
 from task_helpers.supervision.signals import StopSignals
+from task_helpers.workers.threaded import ThreadedWorker
 
 logger = logging.getLogger("django_task_helpers.worker")
 
@@ -53,6 +54,7 @@ class Command(BaseCommand):
         add("--batch-size", type=_whole_number(MAX_BATCH), metavar="N", help="most tasks a batch")
         add("--linger", type=_seconds, metavar="SECONDS", help="how long a batch may fill")
         add("--min-tasks", type=count, metavar="N", help="how many need not linger for more")
+        add("--threads", type=count, metavar="N", help="how many tasks at a time (ClassicWorker)")
         add("--processes", type=count, metavar="N", help="how many worker processes (default 1)")
         add("--max-iterations", type=count, metavar="N", help="a fresh process after ~N batches")
         add("--max-rss", type=count, metavar="MIB", help="a fresh process above ~MIB of memory")
@@ -71,6 +73,8 @@ class Command(BaseCommand):
 
     def _run(self, queue: str, options: dict[str, Any]) -> int:
         """What ends by itself, or with the code, runs in this process."""
+        if options["threads"]:
+            _check_threads(queue)
         if options["reload"]:
             return self._make_run(queue, options).perform_reloading(self._complain)
         alias = _courier(queue, options)
@@ -121,6 +125,7 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
         "max_tasks_per_iteration": options["batch_size"],
         "linger": options["linger"],
         "min_tasks": options["min_tasks"],
+        "threads": options["threads"],
         "max_rss": options["max_rss"],
     }
     return {name: value for name, value in fields.items() if value is not None}
@@ -154,6 +159,15 @@ def _check_combination(options: dict[str, Any]) -> None:
             raise CommandError(f"--{one} and --{other} exclude each other: leave one of them out.")
     if options["reload"] and not settings.DEBUG:
         raise CommandError("--reload is for development: set DEBUG = True, or leave it out.")
+
+
+def _check_threads(queue: str) -> None:
+    found = known_queues().get(queue)
+    if found and not issubclass(found.worker_class, ThreadedWorker):
+        raise CommandError(
+            f"--threads: {found.worker_class.__module__}.{found.worker_class.__qualname__} has no "
+            "threads: it performs a batch as a whole. Use a ClassicWorker, or --processes."
+        )
 
 
 def _whole_number(most: int | None = None) -> Callable[[str], int]:

@@ -1,0 +1,32 @@
+import os
+import signal
+import time
+
+from django.db import connection
+from django_redis import get_redis_connection
+from factory.workers import GATE
+
+from task_helpers.workers.classic import ClassicWorker
+
+
+class ThreadedWorker(ClassicWorker):
+    """What a task says is done: "slow" waits for the gate, "crash" kills the process."""
+
+    queue_name = "threaded"
+    threads = 4
+    told_to_stop = False
+
+    def stop(self):
+        super().stop()
+        self.told_to_stop = True
+
+    def perform_single_task(self, task):
+        if task[1] == "crash":
+            os.kill(os.getpid(), signal.SIGKILL)
+        connection.ensure_connection()
+        redis = get_redis_connection()
+        redis.incrby(f"{GATE}:begun", 1)
+        while task[1] == "slow" and not redis.exists(f"{GATE}:open"):
+            redis.set(f"{GATE}:told", int(self.told_to_stop))
+            time.sleep(0.005)
+        return task[1]

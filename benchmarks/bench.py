@@ -15,9 +15,10 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(1, str(ROOT))
 
 import volume
-from measuring import Place, measure
+import website
+from measuring import Measurement, Place, measure
 from options import parsed
 from report import Results, table
 from system import OWN
@@ -33,6 +35,7 @@ from tests.faults.report import Outcome
 from tests.faults.report import table as outcome_table
 from tests.support.servers import RedisServer, redis_server
 from venvs import NotInstalled, interpreter
+from workloads import Workload
 
 
 def main() -> int:
@@ -93,12 +96,20 @@ def measure_all(
         place = Place(f"redis://127.0.0.1:{server.port}/0", client.info("server")["process_id"])
         for workload in options.workloads:
             if workload.program not in results.rounds:
-                for name in [*pythons] * options.rounds:
+                ways = ways_to_do(workload, pythons, place)
+                for name in [*ways] * options.rounds:
                     client.flushall()
-                    measurement = measure(name, pythons[name], workload, place)
-                    results.add(workload.program, name, measurement)
+                    results.add(workload.program, name, ways[name](workload))
             print(table(results, workload), flush=True)
     return results
+
+
+def ways_to_do(
+    workload: Workload, pythons: Mapping[str, Path], place: Place
+) -> dict[str, Callable[[Workload], Measurement]]:
+    if workload.program == "requests":
+        return {way: partial(website.measure, way, place.url) for way in website.WAYS}
+    return {name: partial(measure, name, python, place) for name, python in pythons.items()}
 
 
 def measure_volumes(options: argparse.Namespace, server: RedisServer) -> list[Outcome]:

@@ -41,7 +41,7 @@ class Measurement:
     error: str = ""
 
 
-def measure(name: str, python: Path, workload: Workload, place: Place) -> Measurement:
+def measure(name: str, python: Path, place: Place, workload: Workload) -> Measurement:
     """One round of one system. Never raises because of what is measured."""
     program = workload.program
     with tempfile.TemporaryDirectory(prefix="bench-") as text:

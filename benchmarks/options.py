@@ -9,7 +9,8 @@ from system import OWN, SYSTEMS
 from workloads import VOLUMES, WORKLOADS
 
 ROOT = Path(__file__).resolve().parent.parent
-NUMBERS = [workload.number for workload in WORKLOADS]
+NUMBERS = (*(workload.number for workload in WORKLOADS), *VOLUMES)
+QUICK = (1, 2, 3, 4, 5, 6, 7)
 
 
 def parsed() -> argparse.Namespace:
@@ -29,7 +30,7 @@ def _with_defaults(options: argparse.Namespace) -> argparse.Namespace:
     options.only = options.only or (list(OWN) if options.quick else list(SYSTEMS))
     options.rounds = options.rounds or (3 if options.quick else 5)
     options.scale = options.scale or (0.5 if options.quick else 1.0)
-    wanted = options.workload or [*NUMBERS, *([] if options.quick else VOLUMES)]
+    wanted = options.workload or (QUICK if options.quick else NUMBERS)
     options.workloads = [
         workload.scaled(options.scale) for workload in WORKLOADS if workload.number in wanted
     ]
@@ -42,8 +43,7 @@ def _systems(text: str) -> list[str]:
 
 
 def _numbers(text: str) -> list[int]:
-    numbers = [str(number) for number in (*NUMBERS, *VOLUMES)]
-    return [int(number) for number in _chosen(text.split(","), numbers)]
+    return [int(number) for number in _chosen(text.split(","), list(map(str, NUMBERS)))]
 
 
 def _chosen(words: list[str], known: list[str]) -> list[str]:

@@ -134,16 +134,17 @@ def table(results: Results, workload: Workload) -> str:
 def _line(results: Results, workload: Workload, system: str) -> str:
     spread = results.spread(workload.program, system, workload.figure)
     if spread is None:
-        return f"   {system:<13} failed, see below"
+        return f"   {system:<20} failed, see below"
     ratio = results.ratio(workload, system)
-    compared = "" if ratio is None or system == "raw" else f"{ratio:>9.3g} × raw"
-    return f"   {system:<13} {spread!s:<34}{compared}{_besides(results, workload, system)}".rstrip()
+    compared = "" if ratio is None or system == "raw" else f", {ratio:.3g} × raw"
+    return f"   {system:<20} {spread}{compared}{_besides(results, workload, system)}"
 
 
 def _besides(results: Results, workload: Workload, system: str) -> str:
-    """The other figures that have a floor."""
-    figures = [(floor.figure, floor.unit) for floor in workload.floors if floor.figure]
-    spreads = ((results.spread(workload.program, system, figure), unit) for figure, unit in figures)
+    spreads = (
+        (results.spread(workload.program, system, figure), unit)
+        for figure, unit in workload.besides
+    )
     return "".join(f", {shown(spread.median)} {unit}" for spread, unit in spreads if spread)
 
 

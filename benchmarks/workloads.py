@@ -36,6 +36,7 @@ class Workload:
     - figure - the one of its figures that is the answer.
     - count - how many tasks.
     - repeats - within one process, because the fast ones need only milliseconds.
+    - besides - other figures to be shown, and their units.
     """
 
     number: int
@@ -45,7 +46,8 @@ class Workload:
     unit: str
     count: int
     repeats: int
-    floors: tuple[Floor, ...]
+    floors: tuple[Floor, ...] = ()
+    besides: tuple[tuple[str, str], ...] = ()
 
     def scaled(self, scale: float) -> Workload:
         return replace(self, count=round(self.count * scale))
@@ -70,15 +72,21 @@ WORKLOADS = (
     ),
     Workload(
         5, "one caller in a row, p50", "in_a_row", "p50_ms", "ms", 2_000, 1,
-        (Floor(1.7, "at most"),),
+        (Floor(1.7, "at most"),), (("p95_ms", "ms p95"),),
     ),
     Workload(
         6, "64 threads calling", "many_callers", "rate", "calls/s", 6_400, 1,
         (Floor(0.8, "at least"), Floor(4, "at most", "", "connections", "connections")),
+        (("connections", "connections"),),
     ),
     Workload(
         7, "CPU of 10,000 round trips, in bulk", "round_trip", "cpu_s", "s", 20_000, 5,
         (Floor(0.30, "at most", "", "", "s"), Floor(8, "at most", "", "redis_us", "µs of Redis")),
+        (("redis_us", "µs of Redis"),),
+    ),
+    Workload(
+        10, "500 concurrent requests to the example shop, p50", "requests", "p50_ms", "ms", 500, 1,
+        besides=(("p95_ms", "ms p95"), ("inserts", "INSERTs")),
     ),
 )  # fmt: skip
 

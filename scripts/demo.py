@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import re
 import signal
@@ -21,12 +22,13 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
 
 from running_shop import ANSWER_SECONDS, PROJECT, ROOT, SIGNALS, DemoError, Shop, fetch
+from web_servers import SERVERS
 
 MAX_REQUESTS = 900
 """Each needs a socket at both ends, and a process may open 1,024 files by default."""
@@ -97,16 +99,16 @@ class Call:
     seconds: float
 
 
-async def create_products(port: int, marker: str, count: int) -> list[Call]:
+async def create_products(port: int, path: str, marker: str, count: int) -> list[Call]:
     """All at once."""
     products = [{"name": f"{marker} {n}", "price": f"{n}.45"} for n in range(count)]
-    return await asyncio.gather(*(create_product(port, product) for product in products))
+    return await asyncio.gather(*(create_product(port, path, product) for product in products))
 
 
-async def create_product(port: int, product: dict[str, str]) -> Call:
+async def create_product(port: int, path: str, product: dict[str, str]) -> Call:
     started = time.perf_counter()
     try:
-        status, answer = await fetch(port, "POST", "/products/", product)
+        status, answer = await fetch(port, "POST", path, product)
     except OSError as error:  # TimeoutError is one
         status, answer = 0, repr(error)
     return Call(product, status, answer, time.perf_counter() - started)
@@ -164,23 +166,43 @@ def percentile(values: list[float], percent: int) -> float:
 # --- The two ways to run it
 
 
-def measure(shop: Shop, count: int, login: str) -> None:
+@dataclass(frozen=True)
+class Figures:
+    """- inserts - how many INSERT statements saved the rows; p50, p95 - what callers waited."""
+
+    requests: int
+    seconds: float
+    inserts: int
+    p50: float
+    p95: float
+
+
+def measure(shop: Shop, path: str, count: int) -> Figures:
+    """Many at once, checked."""
     marker = f"demo {uuid.uuid4().hex[:8]}"
     started = time.perf_counter()
-    calls = asyncio.run(create_products(shop.port, marker, count))
+    calls = asyncio.run(create_products(shop.port, path, marker, count))
     seconds = time.perf_counter() - started
     check_calls(calls, saved_rows(marker))
     inserts = len(INSERT.findall(shop.sql_log.read_text()))
     waits = [call.seconds for call in calls]
-    p50, p95 = percentile(waits, 50), percentile(waits, 95)
+    return Figures(count, seconds, inserts, percentile(waits, 50), percentile(waits, 95))
+
+
+def show(shop: Shop, options: argparse.Namespace, login: str) -> None:
+    path = "/products/direct/" if options.direct else "/products/"
+    figures = measure(shop, path, options.requests)
     report = fetch_report(shop.port, time.strftime("%Y-%m", time.gmtime()))
     shop.check()
-    say("sent", f"{count} concurrent POST /products/, all answered in {seconds:.2f} s")
+    count, seconds = figures.requests, figures.seconds
+    say("sent", f"{count} concurrent POST {path}, all answered in {seconds:.2f} s")
     say("checked", f"each of the {count} callers got its own row, as the database has it")
-    say("saved", f"{count} rows by {inserts} INSERT statements")
-    say("waited", f"p50 {p50:.3f} s, p95 {p95:.3f} s")
+    say("saved", f"{count} rows by {figures.inserts} INSERT statements")
+    say("waited", f"p50 {figures.p50:.3f} s, p95 {figures.p95:.3f} s")
     say("report", f"{report['products']} products this month, started with 202 and polled")
     say("admin", f"{shop.url}/admin/ ({login}), stopped now: `make run` keeps it running")
+    if options.json:
+        options.json.write_text(json.dumps(asdict(figures)) + "\n")
 
 
 def keep_running(shop: Shop, login: str) -> NoReturn:
@@ -207,10 +229,10 @@ def run(shop: Shop, folder: Path, options: argparse.Namespace) -> None:
     set_up_django(folder)
     make_database()
     login = make_admin(password)
-    shop.start(_port(options), options.requests)
+    shop.start(options.server, _port(options), options.requests)
     if options.keep:
         keep_running(shop, login)
-    measure(shop, options.requests, login)
+    show(shop, options, login)
 
 
 def _port(options: argparse.Namespace) -> int:
@@ -243,6 +265,9 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--requests", type=_count, default=500, metavar="N", help="how many at once (500)")
     add("--keep", action="store_true", help="send none: keep the shop running until Ctrl-C")
+    add("--direct", action="store_true", help="each request saves its own row, to compare with")
+    add("--server", choices=SERVERS, default="gunicorn", help="the web server (gunicorn)")
+    add("--json", type=Path, metavar="FILE", help="where to write the figures as well")
     add("--port", type=int, metavar="PORT", help="of the web server; by default a free one")
     return parser.parse_args()
 

@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from web_servers import BACKLOG, SERVERS
+
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = ROOT / "testproject"
 BULK_QUEUE, QUEUES = "bulk_data_saving", ("bulk_data_saving", "reports")
@@ -24,7 +26,6 @@ BULK_QUEUE, QUEUES = "bulk_data_saving", ("bulk_data_saving", "reports")
 START_SECONDS = 30
 STOP_SECONDS = 10
 ANSWER_SECONDS = 30
-BACKLOG = 2048
 LOG_LINES, LOG_WIDTH = 15, 300
 
 
@@ -99,14 +100,15 @@ class Shop:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, port: int, threads: int) -> None:
+    def start(self, server: str, port: int, requests: int) -> None:
         """
         Returns when the shop answers and its workers are at work. `DemoError` when they are not.
 
+        - server - the web server, one of `SERVERS`.
         - port - of the web server, 0 for any that is free.
-        - threads - of the web server: how many requests it can hold at once.
+        - requests - how many it can hold at once.
         """
-        self._start_web_server(port, threads)
+        self._start_web_server(server, port, requests)
         for queue in QUEUES:
             sql_log = self.sql_log if queue == BULK_QUEUE else os.devnull
             self._start(_worker(queue), ["manage.py", "runworker", queue], SQL_LOG=str(sql_log))
@@ -124,11 +126,12 @@ class Shop:
         said = ((child.name, child.last_lines()) for child in self._children)
         return "\n".join(f"--- {name}\n{lines}" for name, lines in said if lines)
 
-    def _start_web_server(self, port: int, threads: int) -> None:
+    def _start_web_server(self, server: str, port: int, requests: int) -> None:
         """Its socket is opened here and handed over, so that nobody takes the port meanwhile."""
         with _listening_socket(port) as listener:
             self.port = listener.getsockname()[1]
-            self._start("web server", _gunicorn(listener.fileno(), threads), listener.fileno())
+            command = SERVERS[server](listener.fileno(), requests)
+            self._start("web server", command, listener.fileno(), SQL_LOG=str(self.sql_log))
 
     def _start(self, name: str, command: list[str], *descriptors: int, **variables: str) -> None:
         log = self._folder / f"{name.replace(' ', '-')}.log"
@@ -191,22 +194,6 @@ def _listening_socket(port: int) -> socket.socket:
         return socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
     except (OSError, OverflowError) as error:
         raise DemoError(f"port {port} cannot be used ({error}): choose another") from error
-
-
-def _gunicorn(descriptor: int, threads: int) -> list[str]:
-    """
-    A request holds a thread while it waits for its row, so there is a thread for each. (Django's
-    runserver has that too, but resets connections when more than 10 at once are to be accepted.)
-    """
-    options = {
-        "--bind": f"fd://{descriptor}",
-        "--backlog": BACKLOG,
-        "--workers": 2,
-        "--threads": threads,
-        "--log-level": "warning",
-    }
-    words = [str(word) for pair in options.items() for word in pair]
-    return ["-m", "gunicorn", *words, "--no-control-socket", "config.wsgi"]
 
 
 def _answers(port: int) -> bool:

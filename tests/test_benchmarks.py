@@ -57,6 +57,15 @@ def test_a_quick_run_measures_every_workload(tmp_path: Path) -> None:
     assert held >= {"bytes a queued task", "connections of them all"}
 
 
+def test_requests_to_the_example_shop_are_measured(module: Any, redis_url: str) -> None:
+    [workload] = [each for each in module("workloads").WORKLOADS if each.program == "requests"]
+    measured = module("website").measure("gunicorn", redis_url, workload.scaled(0.02))
+    assert measured.error == ""
+    assert measured.figures["requests"] == 10
+    assert 1 <= measured.figures["inserts"] <= 10
+    assert 0 < measured.figures["p50_ms"] <= measured.figures["p95_ms"]
+
+
 def test_an_unknown_system_is_named() -> None:
     ended = bench("--only", "ours,theirs")
     assert ended.returncode == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 import signal
@@ -86,6 +87,22 @@ def test_every_caller_gets_its_own_row_and_rows_share_inserts(redis_url: str) ->
     assert 0 < p50 <= p95
     assert re.search(r"http://127\.0\.0\.1:\d+/admin/ \(user admin, password admin\)", output)
     assert demo.pids() == []
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
+def test_directly_every_caller_saves_its_own_row(
+    redis_url: str, server: str, tmp_path: Path
+) -> None:
+    # when
+    file = tmp_path / "figures.json"
+    how = ("--server", server, "--direct", "--requests", "20", "--json", str(file))
+    code, output, errors = Demo(*how, redis_url=redis_url).end()
+    # then
+    assert (code, errors) == (0, "")
+    assert "20 concurrent POST /products/direct/" in output
+    figures = json.loads(file.read_text())
+    assert (figures["requests"], figures["inserts"]) == (20, 20)
+    assert 0 < figures["p50"] <= figures["p95"] <= figures["seconds"]
 
 
 def test_kept_running_it_ends_by_ctrl_c_and_leaves_nothing_behind(kept: Demo) -> None:

@@ -55,6 +55,17 @@ def test_many_callers_share_one_insert_and_each_gets_its_own_row(client, work) -
     assert {name: answer(response).json()["id"] for name, response in responses.items()} == saved
 
 
+def test_a_direct_caller_saves_its_own_row(client, db) -> None:
+    # when
+    with CaptureQueriesContext(connection) as queries:
+        response = client.post("/products/direct/", TOMATO, content_type="application/json")
+    # then
+    assert response.status_code == 201
+    assert response.json() == {"id": Product.objects.get().pk, "status": "active", **TOMATO}
+    assert sum(query["sql"].startswith("INSERT") for query in queries) == 1
+    assert courier.get_queue_stats(QUEUE).waiting == 0
+
+
 @pytest.mark.parametrize(
     ("data", "complaint"),
     [

@@ -99,7 +99,8 @@ class Results:
         ]
 
     def errors(self) -> list[str]:
-        return [
+        volumes = [f"ours, {each.family}: {each.error}" for each in self.volumes if each.error]
+        return volumes + [
             f"{system}, {program}: {measurement.error}"
             for program, systems in self.rounds.items()
             for system, measurements in systems.items()

@@ -7,6 +7,7 @@ They are measured once, in this process, and of this package alone.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from tests.faults import volume
@@ -20,15 +21,22 @@ FLOORS = {
 }
 
 
+MEASURES: dict[int, tuple[str, Callable[[RedisServer, int], list[Figure]], int]] = {
+    8: ("queued tasks", volume.many_tasks, 1_000_000),
+    9: ("waiting threads", volume.many_waiters, 1_000),
+}
+"""By the number of the workload: its title, what measures it, how many."""
+
+
 def measure(number: int, server: RedisServer, scale: float) -> Outcome:
-    """8: a million queued tasks; 9: a thousand waiting threads."""
-    began = time.monotonic()
-    if number == 8:
-        title, figures = "queued tasks", volume.many_tasks(server, round(scale * 1_000_000))
-    else:
-        title, figures = "waiting threads", volume.many_waiters(server, round(scale * 1_000))
-    seconds = time.monotonic() - began
-    return Outcome(f"{number}. {title}", seconds, [_held(figure) for figure in figures])
+    """Never raises because of what is measured."""
+    title, measured, count = MEASURES[number]
+    began, figures, error = time.monotonic(), list[Figure](), ""
+    try:
+        figures = [_held(figure) for figure in measured(server, round(scale * count))]
+    except Exception as raised:
+        error = f"{type(raised).__name__}: {raised}"
+    return Outcome(f"{number}. {title}", time.monotonic() - began, figures, error)
 
 
 def _held(figure: Figure) -> Figure:

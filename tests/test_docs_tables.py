@@ -18,6 +18,8 @@ import pytest
 from django.core.management.base import BaseCommand
 
 from django_task_helpers import conf, models, views
+from django_task_helpers.bulk import BulkCreateWorker, BulkGetWorker, BulkUpdateWorker
+from django_task_helpers.bulk.rows import RowsWorker
 from django_task_helpers.management.commands.runworker import Command
 from task_helpers import exceptions, testing
 from task_helpers.couriers import base as couriers
@@ -34,6 +36,7 @@ from tests.support.docs import ROOT, Page, page, pages
 
 COURIERS = page("docs/reference/couriers.md")
 WORKERS = page("docs/reference/workers.md")
+BULK = page("docs/reference/bulk.md")
 DJANGO = page("docs/reference/django.md")
 
 
@@ -126,6 +129,23 @@ def test_fields_of_workers() -> None:
 def test_methods_of_workers() -> None:
     shown = WORKERS.names("BaseWorker", 2) | WORKERS.names("BaseWorker", 3)
     assert shown == public_methods(BaseWorker)
+
+
+def test_fields_of_bulk_workers() -> None:
+    assert BULK.names("All of them") == fields_of(RowsWorker)
+    assert BULK.names("All of them", 2) == public_methods(RowsWorker, BaseWorker)
+    for kind in (BulkCreateWorker, BulkUpdateWorker, BulkGetWorker):
+        rows = BULK.table(kind.__name__)
+        shown = {row[0].strip("`"): evaluated(row[1].strip("`")) for row in rows}
+        assert shown == {name: getattr(kind, name) for name in fields_of(kind)}
+    for kind in (BulkCreateWorker, BulkUpdateWorker):
+        assert BULK.names(kind.__name__, 2) == public_methods(kind, RowsWorker)
+
+
+def fields_of(kind: type) -> set[str]:
+    """Those that it has or sets itself."""
+    own = {name for name, value in vars(kind).items() if not callable(value) and name[0] != "_"}
+    return own | inspect.get_annotations(kind).keys()
 
 
 def test_what_goes_in_comes_out_as_the_table_says() -> None:

@@ -97,6 +97,8 @@ FLOORS: dict[str, Floor] = {
     "django_task_helpers.couriers.*": Floor.MAKING,
     "django_task_helpers.couriers": Floor.ALIASES,
     "django_task_helpers._databases": Floor.MAKING,
+    "django_task_helpers.bulk.*": Floor.MAKING,
+    "django_task_helpers.bulk": Floor.ALIASES,
     "django_task_helpers.workers": Floor.ALIASES,
     "django_task_helpers": Floor.SITE,
     "django_task_helpers.checks": Floor.SITE,
@@ -118,6 +120,7 @@ PEERS = {
     "task_helpers.supervision",
     "django_task_helpers",
     "django_task_helpers.admin",
+    "django_task_helpers.bulk",
     "django_task_helpers.couriers",
     "django_task_helpers.management.commands",
 }

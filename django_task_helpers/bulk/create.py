@@ -1,0 +1,130 @@
+"""The worker that saves new rows."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import IntegrityError, connections, transaction
+from django.db.models import AutoField
+
+from django_task_helpers.bulk.rows import Key, RowsWorker, key_of, sorted_out, with_keys
+from task_helpers.tasks import Task
+
+
+class BulkCreateWorker(RowsWorker):
+    """
+    Saves the rows of a batch with one INSERT; each caller gets its own row. task_data is what the
+    model's constructor takes, by keyword.
+
+        class SaveProducts(BulkCreateWorker):
+            queue_name = "products"
+            model = Product
+            fields = ("id", "name")
+
+    A row that is refused, by validation or by the database, fails its task alone.
+
+    - batch_size - most rows of one INSERT; None: what the database can take.
+    - ignore_conflicts, update_conflicts, update_fields, unique_fields - as `bulk_create` has them.
+      With `unique_fields` the rows are read back by these, so that each caller gets the row that
+      is in the table afterwards, whoever saved it.
+    """
+
+    batch_size: int | None = None
+    ignore_conflicts: bool = False
+    update_conflicts: bool = False
+    update_fields: Sequence[str] | None = None
+    unique_fields: Sequence[str] | None = None
+
+    # --- To be overridden
+
+    def instance(self, task_data: Any) -> Any:
+        """The row to save for a task, not saved yet."""
+        return self._model(**task_data)
+
+    def save(self, instances: Collection[Any]) -> None:
+        """Saves new rows, in the transaction of their batch. By default with `bulk_create`."""
+        self.queryset().bulk_create(instances, **self._options())
+
+    # --- Running
+
+    def check_fields(self) -> None:
+        """`ValueError` also for options that do not go together."""
+        super().check_fields()
+        self._columns_of([*(self.update_fields or ()), *(self.unique_fields or ())])
+        if self.ignore_conflicts and self.update_conflicts:
+            raise ValueError("conflicts are either ignored or updated: choose one of them")
+        if self.update_conflicts and not self.update_fields:
+            raise ValueError("update_conflicts needs update_fields: what an existing row gets")
+        if (self.update_conflicts or self.ignore_conflicts) and not self.unique_fields:
+            raise ValueError(
+                "update_conflicts and ignore_conflicts need unique_fields, to read rows back by"
+            )
+
+    def setup(self) -> None:
+        """`ImproperlyConfigured` when the database could not tell which row got which key."""
+        super().setup()
+        pk, connection = self._model._meta.pk, connections[self._alias]
+        made_by_database = isinstance(pk, AutoField) or pk.has_db_default()
+        returned = connection.features.can_return_rows_from_bulk_insert
+        if made_by_database and not returned and not self.unique_fields:
+            raise ImproperlyConfigured(
+                f"{connection.display_name} returns no keys from a bulk insert: give "
+                f"{type(self).__name__} unique_fields to read its rows back by, or "
+                f"{self._model._meta.label} a key like UUIDField(primary_key=True, default=uuid4)"
+            )
+
+    def perform_tasks(self, tasks: list[Task]) -> list[Task]:
+        """Each row as `result` shows it, or what refused it."""
+        new, refused = sorted_out(lambda data: self._cleaned(self.instance(data)), tasks)
+        if not new:
+            return refused
+        with transaction.atomic(using=self._alias):
+            rows = self._saved(list(new.values()))
+            shown = map(self._shown_or_lost, rows)
+            return refused + list(zip(new, shown, strict=True))
+
+    def _saved(self, instances: list[Any]) -> list[Any]:
+        """The rows afterwards; None for one that is not there."""
+        if not self.unique_fields:
+            self.save(instances)
+            return instances
+        columns = self._columns_of(self.unique_fields)
+        keys = [key_of(columns, instance) for instance in instances]
+        for round_ in _rounds(keys, instances) if self.update_conflicts else [instances]:
+            self.save(round_)
+        found = self._model._base_manager.using(self._alias).filter(**with_keys(columns, keys))
+        rows = {key_of(columns, row): row for row in found}
+        return [rows.get(key) for key in keys]
+
+    def _shown_or_lost(self, row: Any) -> Any:
+        if row is not None:
+            return self.result(row)
+        return IntegrityError(
+            "the row was not saved: it conflicts with another one, and not by its "
+            f"{' and '.join(self.unique_fields or ())}"
+        )
+
+    def _options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {"batch_size": self.batch_size}
+        if self.ignore_conflicts:
+            options["ignore_conflicts"] = True
+        if self.update_conflicts:
+            options |= {"update_conflicts": True, "update_fields": self.update_fields}
+            if connections[self._alias].features.supports_update_conflicts_with_target:
+                options["unique_fields"] = self.unique_fields
+        return options
+
+
+def _rounds(keys: Iterable[Key], instances: Iterable[Any]) -> Iterable[list[Any]]:
+    """
+    One INSERT cannot update a row twice (PostgreSQL refuses to). So the first rows of all keys,
+    then the second ones, and so on: as if they were saved in their order.
+    """
+    seen, rounds = Counter[Key](), defaultdict[int, list[Any]](list)
+    for key, instance in zip(keys, instances, strict=True):
+        rounds[seen[key]].append(instance)
+        seen[key] += 1
+    return rounds.values()

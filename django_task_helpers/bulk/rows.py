@@ -1,0 +1,155 @@
+"""What workers on the rows of one model have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cached_property
+from typing import Any, TypeAlias, TypeVar
+
+from django.apps import apps
+from django.db import connections, router
+from django.db.models import Field, Model, QuerySet
+from django.db.models.fields.files import FieldFile
+
+from task_helpers.workers.base import BaseWorker
+
+T = TypeVar("T")
+K = TypeVar("K")
+Id = TypeVar("Id")
+
+AnyField: TypeAlias = "Field[Any, Any]"
+Key = tuple[Any, ...]
+
+
+class RowsWorker(BaseWorker):
+    """
+    The class fields besides those of `BaseWorker`:
+
+    - model - the model, or its label such as "shop.Product".
+    - fields - names of the model's fields that a result shows; None: all columns.
+    - using - alias of the database; None: the one that the routers say.
+    - validate - False: `clean` is not called.
+    """
+
+    model: type[Model] | str = ""
+    fields: Sequence[str] | None = None
+    using: str | None = None
+    validate: bool = True
+    on_batch_error = "split"
+    atomic = False  # each call makes its own transaction, also in workers made by hand
+
+    # --- To be overridden
+
+    def result(self, instance: Any) -> Any:
+        """What the caller gets of its row. The values of `fields`; a file is its name."""
+        values = {name: getattr(instance, self._column(name).attname) for name in self._shown}
+        return {name: _plain(value) for name, value in values.items()}
+
+    def clean(self, instance: Any, exclude: Collection[str]) -> None:
+        """
+        Raises `ValidationError` for a row that must not be saved; it fails that task alone.
+
+        By default does what `full_clean` can do without a query for each row: the fields'
+        validators and the model's `clean`. What is unique, constraints and foreign keys are left
+        to the database. Call `instance.full_clean(exclude)` here for all of it.
+
+        - exclude - names of fields that are not to be looked at.
+        """
+        instance.full_clean(exclude, validate_unique=False, validate_constraints=False)
+
+    def queryset(self) -> QuerySet[Any]:
+        """The rows that tasks can reach. By default all of the model's default manager."""
+        rows: QuerySet[Any] = self._model._default_manager.using(self._alias)
+        return rows
+
+    # --- Running
+
+    def check_fields(self) -> None:
+        """`ValueError` also for a model, field or database that is not there."""
+        super().check_fields()
+        self._columns_of(self._shown)
+        if self.using is not None and self.using not in connections:
+            raise ValueError(f"using of {type(self).__name__}: there is no database {self.using!r}")
+
+    @property
+    def _model(self) -> type[Any]:
+        if isinstance(self.model, str):
+            return _model_named(self.model, type(self).__name__)
+        return self.model
+
+    @property
+    def _alias(self) -> str:
+        return self.using or router.db_for_write(self._model)
+
+    @property
+    def _shown(self) -> Iterable[str]:
+        if self.fields is not None:
+            return self.fields
+        return [field.attname for field in self._model._meta.concrete_fields]
+
+    def _columns_of(self, names: Iterable[str]) -> list[AnyField]:
+        return [self._column(name) for name in names]
+
+    def _column(self, name: str) -> AnyField:
+        try:
+            return self._columns[name]
+        except KeyError:
+            label = self._model._meta.label
+            raise ValueError(f"{label} has no column {name!r:.100}") from None
+
+    @cached_property
+    def _columns(self) -> dict[Any, AnyField]:
+        """By names such as "vendor", "vendor_id" and "pk"."""
+        meta = self._model._meta
+        columns = {name: c for c in meta.concrete_fields for name in (c.name, c.attname)}
+        return columns | ({"pk": meta.pk} if meta.pk in meta.concrete_fields else {})
+
+    def _cleaned(self, instance: T, exclude: Collection[str] = ()) -> T:
+        if self.validate:
+            foreign = {field.name for field in self._model._meta.fields if field.remote_field}
+            self.clean(instance, foreign.union(exclude))
+        return instance
+
+
+def sorted_out(
+    function: Callable[[K], T],
+    given: Iterable[tuple[Id, K]],
+    errors: type[Exception] | tuple[type[Exception], ...] = Exception,
+) -> tuple[dict[Id, T], list[tuple[Id, Any]]]:
+    """
+    What the function makes of each task's part, by task id, and (task_id, error) of the rest.
+
+    - errors - those of one task; others are raised.
+    """
+    made, failed = dict[Id, T](), list[tuple[Id, Any]]()
+    for task_id, part in given:
+        try:
+            made[task_id] = function(part)
+        except errors as error:
+            failed.append((task_id, error))
+    return made, failed
+
+
+def key_of(columns: Iterable[AnyField], row: Model) -> Key:
+    """Its values in these columns, as the model has them, whoever set them."""
+    return tuple(column.to_python(getattr(row, column.attname)) for column in columns)
+
+
+def with_keys(columns: Iterable[AnyField], keys: Collection[Key]) -> dict[str, Any]:
+    """A filter for rows with these keys. With several columns it lets others pass, too."""
+    return {
+        f"{column.name}__in": {key[place] for key in keys} for place, column in enumerate(columns)
+    }
+
+
+def _model_named(label: str, worker: str) -> type[Model]:
+    if not label:
+        raise ValueError(f"set model of {worker}: it works on no table")
+    try:
+        return apps.get_model(label)
+    except (LookupError, ValueError) as error:
+        raise ValueError(f"model of {worker}: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    return value.name if isinstance(value, FieldFile) else value

@@ -72,6 +72,7 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.couriers._returning_flows": Floor.FLOWS,
     "task_helpers.couriers._worker_flows": Floor.FLOWS,
     "task_helpers.couriers._upkeep_flows": Floor.FLOWS,
+    "task_helpers.couriers._common": Floor.FACES,
     "task_helpers.couriers.base": Floor.FACES,
     "task_helpers.couriers._redis.*": Floor.STORES,
     "task_helpers.couriers._memory.*": Floor.STORES,

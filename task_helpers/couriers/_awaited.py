@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Self
 
 from task_helpers import ids
@@ -13,6 +14,8 @@ from task_helpers.effects import Flow, Listen, News
 from task_helpers.exceptions import CourierUnavailable, TaskLost, TaskTimeout
 from task_helpers.outcomes import NOT_STORED
 
+NO_KEYWORDS: Mapping[str, int] = MappingProxyType({})
+
 
 class Awaited:
     """
@@ -21,6 +24,7 @@ class Awaited:
 
     - tasks - (id, envelope) of those that the caller still holds: a store that was away and came
       back without them is given them again.
+    - placement - how they are added, the keywords of `Store.add`.
     """
 
     def __init__(
@@ -30,12 +34,14 @@ class Awaited:
         queue: str,
         task_ids: Iterable[bytes],
         tasks: Sequence[tuple[bytes, bytes]] = (),
+        placement: Mapping[str, int] = NO_KEYWORDS,
     ) -> None:
         self._store = store
         self._wire = wire
         self._queue = queue
         self._missing = dict.fromkeys(task_ids)
         self._tasks = dict(tasks)
+        self._placement = placement
         self._found: dict[bytes, bytes] = {}
 
     def __enter__(self) -> Self:
@@ -47,7 +53,7 @@ class Awaited:
 
     def add(self) -> Flow[None]:
         """Adds the tasks."""
-        yield from self._store.add(self._queue, list(self._tasks.items()))
+        yield from self._store.add(self._queue, list(self._tasks.items()), **self._placement)
         self._added_at = time.monotonic()
 
     def look(self) -> Flow[None]:

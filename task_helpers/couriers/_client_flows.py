@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 from uuid import UUID
 
 from task_helpers import ids
+from task_helpers.counts import whole_number
 from task_helpers.couriers._awaited import Awaited
 from task_helpers.couriers._wire import Wire
-from task_helpers.couriers.options import AddOptions, CourierOptions
+from task_helpers.couriers.options import HEAVIEST, AddOptions, CallOptions, CourierOptions
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.couriers.store import IMPATIENT_SECONDS, Store
 from task_helpers.durations import Duration, milliseconds, seconds, timestamp_ms
@@ -43,23 +44,31 @@ class ClientFlows:
         self, queue_name: str, tasks_data: Iterable[Any], **options: Unpack[AddOptions]
     ) -> Flow[list[UUID]]:
         queue = valid_queue_name(queue_name)
-        _refuse_unknown(options)
+        _refuse_unknown(options, AddOptions)
         tasks = yield from self._sealed(self._store, queue, tasks_data, options)
         yield from self._store.add(queue, tasks, **_placement(options))
         return [ids.to_uuid(task_id) for task_id, _ in tasks]
 
-    def call(self, queue_name: str, task_data: Any, timeout: Duration) -> Flow[Any]:
+    def call(
+        self,
+        queue_name: str,
+        task_data: Any,
+        timeout: Duration,
+        **options: Unpack[CallOptions],
+    ) -> Flow[Any]:
         """
         Listens before it adds, so that not even an immediate answer is missed. A store that lost
         the task is given it again. Of a caller that is interrupted (Ctrl-C, a cancelled coroutine)
         the task is abandoned; of one whose time is up it has expired by itself.
         """
         queue, until = valid_queue_name(queue_name), _until(timeout)
+        _refuse_unknown(options, CallOptions)
+        how = cast(AddOptions, {**options, "expires": timeout})
         store = self._bounded(until)
-        tasks = yield from self._sealed(store, queue, [task_data], {"expires": timeout})
+        tasks = yield from self._sealed(store, queue, [task_data], how)
         wanted = [task_id for task_id, _ in tasks]
         try:
-            with Awaited(store, self._wire, queue, wanted, tasks) as awaited:
+            with Awaited(store, self._wire, queue, wanted, tasks, _placement(how)) as awaited:
                 yield from awaited.add()
                 found = yield from awaited.collect(until)
         except (TaskHelpersError, GeneratorExit):
@@ -75,7 +84,7 @@ class ClientFlows:
     ) -> Flow[list[tuple[bytes, bytes]]]:
         """(id, envelope) of each task; nothing is added when one of them cannot be encoded."""
         deadline = yield from self._deadline(store, options.get("expires"))
-        priority = _valid_priority(options.get("priority", 0))
+        priority = whole_number(options.get("priority", 0), "priority", -100, 100)
         header = self._wire.header(priority, deadline, self._store.channel)
         payloads = list(map(self._wire.payload, tasks_data))
         signed = self._wire.signed_payload
@@ -185,10 +194,10 @@ class ClientFlows:
         return store.cancel(queue, task_id, outcome)
 
 
-def _refuse_unknown(options: AddOptions) -> None:
+def _refuse_unknown(options: CallOptions, kind: type[CallOptions]) -> None:
     """What `Unpack` promises to type checkers is nothing at run time."""
-    for name in options.keys() - AddOptions.__annotations__.keys():
-        known = ", ".join(AddOptions.__annotations__)
+    for name in options.keys() - kind.__annotations__.keys():
+        known = ", ".join(kind.__annotations__)
         raise TypeError(f"{name!r} is no option of a task: use {known}")
 
 
@@ -204,10 +213,5 @@ def _placement(options: AddOptions) -> dict[str, int]:
         "priority": options.get("priority", 0),
         "delay": 0 if delay is None else milliseconds(delay, "delay"),
         "due": 0 if run_at is None else timestamp_ms(run_at),
+        "weight": whole_number(options.get("weight", 1), "weight", 0, HEAVIEST),
     }
-
-
-def _valid_priority(priority: int) -> int:
-    if isinstance(priority, int) and -100 <= priority <= 100:
-        return priority
-    raise ValueError(f"priority must be a whole number from -100 to 100, not {priority!r}")

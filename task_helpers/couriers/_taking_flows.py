@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 from task_helpers import ids
 from task_helpers.counts import whole_number
@@ -15,7 +15,7 @@ from task_helpers.couriers._claims import Claim, Held
 from task_helpers.couriers._lingering import Lingering
 from task_helpers.couriers._worker_side import UNHELD, WorkerSide, held_of, silent_end
 from task_helpers.couriers.queues import valid_queue_name
-from task_helpers.couriers.store import MAX_BATCH, End, Store, Taken
+from task_helpers.couriers.store import MAX_BATCH, End, Store, Taken, TakeOptions
 from task_helpers.durations import Duration, seconds
 from task_helpers.effects import Flow, Sleep
 from task_helpers.exceptions import (
@@ -60,7 +60,7 @@ class TakingFlows(WorkerSide):
         whole_number(max_count, "max_count")
         while left := max_count - len(tasks):
             try:
-                batch, due_in = yield from self._batch(self._store, queue, left, 0)
+                batch, due_in = yield from self._batch(self._store, queue, left)
             except CourierError:
                 if tasks:
                     break
@@ -78,12 +78,14 @@ class TakingFlows(WorkerSide):
         linger: Duration = 0,
         min_tasks: int | None = None,
         stopping: Callable[[], bool] | None = None,
-        beside: bool = False,
+        **how: Unpack[TakeOptions],
     ) -> Flow[list[Task]]:
         queue, linger = valid_queue_name(queue_name), seconds(linger, "linger")
         enough = min(whole_number(max_count, "max_count"), MAX_BATCH)
         if min_tasks is not None:
             enough = min(whole_number(min_tasks, "min_tasks"), enough)
+        if (max_weight := how.get("max_weight")) is not None:
+            whole_number(max_weight, "max_weight")
         until = math.inf if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         store = self._store.bounded(until + linger + TAKE_SECONDS)
         lingering, block = Lingering(enough, linger, until + linger), 0.0
@@ -91,8 +93,8 @@ class TakingFlows(WorkerSide):
             if linger and (yield from _lingers(store, queue, lingering, block)):
                 block = 0
                 continue
-            patience = 0 if linger else block
-            tasks, due_in = yield from self._batch(store, queue, max_count, patience, beside)
+            block = 0 if linger else block
+            tasks, due_in = yield from self._batch(store, queue, max_count, block, **how)
             if tasks:
                 return tasks
             left = until - time.monotonic()
@@ -102,11 +104,16 @@ class TakingFlows(WorkerSide):
         raise TimeoutError(f"the wait for tasks of queue {queue_name} was stopped")
 
     def _batch(
-        self, store: Store, queue: str, max_count: int, block: float, beside: bool = False
+        self,
+        store: Store,
+        queue: str,
+        max_count: int,
+        block: float = 0,
+        **how: Unpack[TakeOptions],
     ) -> Flow[tuple[list[Task], float]]:
         """One batch, and in how many seconds there may be more: 0, look again at once."""
         count = min(max_count, MAX_BATCH)
-        claim, taken = yield from self._claimed(store, queue, count, block, beside)
+        claim, taken = yield from self._claimed(store, queue, count, block, **how)
         tasks = yield from self._opened(claim, taken)
         overdue = taken.overdue if self._may_reclaim() else []
         for lost in overdue:
@@ -118,14 +125,14 @@ class TakingFlows(WorkerSide):
         return tasks, (taken.next_due - taken.now) / 1000
 
     def _claimed(
-        self, store: Store, queue: str, count: int, block: float, beside: bool
+        self, store: Store, queue: str, count: int, block: float, **how: Unpack[TakeOptions]
     ) -> Flow[tuple[Claim, Taken]]:
         """A take that got no answer may have been made: the next one asks for the same batch."""
         lease = self._options.lease_ms
         token = self._unanswered.pop(queue, None) or self.worker_id + os.urandom(8)
         claim = Claim(queue, token, time.monotonic() + block + lease / 1000)
         try:
-            taken = yield from store.take(queue, token, count, lease, block, beside=beside)
+            taken = yield from store.take(queue, token, count, lease, block, **how)
         except CourierUnavailable:
             self._unanswered[queue] = token
             raise

@@ -9,76 +9,19 @@ cannot be reached for `retry_seconds`, a method raises `CourierUnavailable`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, TypeVar, Unpack
+from typing import Any, Unpack
 from uuid import UUID
 
 from task_helpers.couriers._client_flows import ClientFlows
-from task_helpers.couriers._upkeep_flows import UpkeepFlows
+from task_helpers.couriers._common import TaskCourier as TaskCourier
 from task_helpers.couriers._worker_flows import WorkerFlows
-from task_helpers.couriers.options import AddOptions, CourierOptions
-from task_helpers.couriers.store import QueueStats, Store
+from task_helpers.couriers.options import AddOptions, CallOptions, CourierOptions
+from task_helpers.couriers.store import Store
 from task_helpers.durations import Duration
-from task_helpers.effects import Flow, Perform, run
+from task_helpers.effects import Perform
 from task_helpers.progress import Progress
 from task_helpers.retries import RetryPolicy
-from task_helpers.tasks import DeadLetter, Task, TaskStatus
-
-T = TypeVar("T")
-
-
-class TaskCourier:
-    """
-    What the client and the worker side share.
-
-    - options - the `CourierOptions` in force.
-    - works_across_processes - False: only couriers in the same process see its tasks.
-    """
-
-    works_across_processes: ClassVar[bool] = True
-
-    def __init__(self, store: Store, perform: Perform, options: CourierOptions) -> None:
-        self.options = options
-        self._store = store
-        self._perform = perform
-        self._upkeep = UpkeepFlows(store, options)
-
-    def close(self) -> None:
-        """Closes the connections of this courier; using it again opens new ones."""
-
-    def _run(self, flow: Flow[T]) -> T:
-        return run(flow, self._perform)
-
-    def get_queue_stats(self, queue_name: str, *, patient: bool = True) -> QueueStats:
-        """
-        How many tasks wait, are delayed, run or are dead, and which workers report.
-
-        - patient - False raises `CourierUnavailable` after about a second without an answer,
-          instead of trying for `retry_seconds`: for a page that somebody waits for.
-        """
-        return self._run(self._upkeep.stats(queue_name, patient))
-
-    def get_dead_letters(self, queue_name: str, max_count: int = 100) -> list[DeadLetter]:
-        """The newest tasks that were given up, with the error of each."""
-        return self._run(self._upkeep.dead_letters(queue_name, max_count))
-
-    def requeue_dead_letters(self, queue_name: str, task_ids: Iterable[UUID | str]) -> int:
-        """
-        Gives dead letters another chance, with all of their attempts and no deadline. Whoever
-        asks for the result waits for the new one. Returns how many are in the queue now.
-        """
-        return self._run(self._upkeep.requeue(queue_name, task_ids))
-
-    def delete_dead_letters(self, queue_name: str, task_ids: Iterable[UUID | str]) -> int:
-        """Forgets dead letters for good. Returns how many there were."""
-        return self._run(self._upkeep.delete(queue_name, task_ids))
-
-    def repair_queue(self, queue_name: str) -> int:
-        """
-        Queues again what is unfinished and in no line, after somebody deleted or an incomplete
-        restore lost parts of the queue. Reads the whole queue, without holding the store up.
-        Returns how many tasks there were.
-        """
-        return self._run(self._upkeep.repair(queue_name))
+from task_helpers.tasks import Task, TaskStatus
 
 
 class ClientTaskCourier(TaskCourier):
@@ -101,6 +44,8 @@ class ClientTaskCourier(TaskCourier):
         - run_at - not to be taken before this aware `datetime`.
         - expires - a duration after which nobody wants the result: a task not taken by then
           ends with `TaskExpired`.
+        - weight - how much of a batch it takes where workers have a `max_batch_weight`: a whole
+          number from 0 to 1,000,000,000; 1 by default.
 
         Raises `SerializationError` and `PayloadTooLarge` for task_data that cannot be sent,
         `UnknownFunction` for a function that is not registered, `QueueFull` and `StoreFull` when
@@ -117,17 +62,25 @@ class ClientTaskCourier(TaskCourier):
         """
         return self._run(self._client.add(queue_name, tasks_data, **options))
 
-    def call(self, queue_name: str, task_data: Any, *, timeout: Duration) -> Any:
+    def call(
+        self,
+        queue_name: str,
+        task_data: Any,
+        *,
+        timeout: Duration,
+        **options: Unpack[CallOptions],
+    ) -> Any:
         """
         Adds a task, waits for its result and returns it. The timeout becomes the task's deadline:
         a worker does not begin what nobody waits for any more. If the store loses its data
         meanwhile, the task is added again. If the caller is interrupted, as by Ctrl-C, a task that
-        no worker has taken is cancelled.
+        no worker has taken is cancelled. `priority` and `weight` are those of
+        `add_task_to_queue`.
 
         Raises `TaskTimeout` (a `TimeoutError`), the `PerformTaskError` that the task ended with,
         and what `add_task_to_queue` raises.
         """
-        return self._run(self._client.call(queue_name, task_data, timeout))
+        return self._run(self._client.call(queue_name, task_data, timeout, **options))
 
     def get_task_result(
         self, queue_name: str, task_id: UUID | str, delete_data: bool = True
@@ -239,6 +192,7 @@ class WorkerTaskCourier(TaskCourier):
         linger: Duration = 0,
         *,
         min_tasks: int | None = None,
+        max_weight: int | None = None,
         stopping: Callable[[], bool] | None = None,
         beside: bool = False,
     ) -> list[Task]:
@@ -249,6 +203,8 @@ class WorkerTaskCourier(TaskCourier):
         - linger - how long the oldest waiting task may wait, from when it was added, for the batch
           to fill. Nothing is held meanwhile; a batch that is full is taken at once.
         - min_tasks - so many waiting tasks are taken without lingering for more; None: max_count.
+        - max_weight - take no task whose `weight` would make that of the batch exceed this, unless
+          it is the first; None: any.
         - stopping - is asked several times a second while a batch fills, and once a second while
           no task waits; True ends the wait, and what waits is left to others.
         - beside - True: this process performs other batches at the same time. When it dies, no
@@ -256,10 +212,18 @@ class WorkerTaskCourier(TaskCourier):
 
         Raises `TimeoutError` when no task came in time, or `stopping` ended the wait.
         """
-        flow = self._worker.wait(
-            queue_name, max_count, timeout, linger, min_tasks, stopping, beside
+        return self._run(
+            self._worker.wait(
+                queue_name,
+                max_count,
+                timeout,
+                linger,
+                min_tasks,
+                stopping,
+                max_weight=max_weight,
+                beside=beside,
+            )
         )
-        return self._run(flow)
 
     def return_task_result(self, queue_name: str, task_id: UUID | str, task_result: Any) -> None:
         """Stores the result and acknowledges the task, see `bulk_return_task_results`."""

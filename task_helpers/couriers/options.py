@@ -13,10 +13,19 @@ from task_helpers.serializers import PickleSerializer, Serializer, serializer_na
 SHORTEST_KEY = 16
 
 
-class AddOptions(TypedDict, total=False):
-    """What `add_task_to_queue` takes by keyword."""
+HEAVIEST = 1_000_000_000
+
+
+class CallOptions(TypedDict, total=False):
+    """What `call` takes by keyword."""
 
     priority: int
+    weight: int
+
+
+class AddOptions(CallOptions, total=False):
+    """What `add_task_to_queue` takes by keyword."""
+
     delay: Duration | None
     run_at: datetime | None
     expires: Duration | None

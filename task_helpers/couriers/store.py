@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypedDict, Unpack
 
 from task_helpers.couriers._lookout import Lookout
 from task_helpers.effects import Flow
@@ -77,6 +77,19 @@ class Buried(NamedTuple):
     envelope: bytes
     outcome: bytes
     buried_at: int
+
+
+class TakeOptions(TypedDict, total=False):
+    """
+    What else a take may be asked for.
+
+    - beside - the process performs other batches beside this one: a crash blames no task alone,
+      unless they are suspects, which the caller performs by themselves.
+    - max_weight - the batch ends before the task that would exceed it, unless it is the first.
+    """
+
+    beside: bool
+    max_weight: int | None
 
 
 class Taken(NamedTuple):
@@ -183,11 +196,13 @@ class Store(Protocol):
         priority: int = 0,
         delay: int = 0,
         due: int = 0,
+        weight: int = 1,
     ) -> Flow[None]:
         """
         Queues (id, envelope) pairs. An id that is there already adds nothing.
 
         - delay - ms from now before which no task is taken; due - the same as a point in time.
+        - weight - of each task.
 
         Raises QueueFull when the queue would exceed its bound and StoreFull when the store has
         no memory; in both cases nothing was added.
@@ -200,16 +215,12 @@ class Store(Protocol):
         max_count: int,
         lease: int,
         wait: float = 0,
-        *,
-        beside: bool = False,
+        **how: Unpack[TakeOptions],
     ) -> Flow[Taken]:
         """
         Moves up to max_count tasks into a batch named by the caller's token, leased for so many
         ms; waits up to `wait` seconds for a first task. The same token gives the same batch, and
         a fresh lease.
-
-        - beside - others are performed beside them: a crash blames none alone, unless they are
-          suspects, which the caller performs by themselves.
         """
 
     def line(self, queue: str, wait: float = 0) -> Flow[Line]:

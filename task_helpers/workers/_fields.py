@@ -22,6 +22,8 @@ class WorkerFields:
       added, for a batch to fill. 0: a batch is what waits.
     - min_tasks - so many waiting tasks are a batch without lingering for more; None: as many as
       one may have.
+    - max_batch_weight - a batch ends before the task whose `weight` would make that of the batch
+      exceed this; a heavier one goes alone. None: only their number counts.
     - needs_result_returning - False: results are not stored, nobody waits for them.
     - max_attempts, retry_delay, max_retry_delay, retry_on, give_up_on - which failed tasks are
       performed again, and when, see `RetryPolicy`.
@@ -40,6 +42,7 @@ class WorkerFields:
     max_tasks_per_iteration: int = 100
     linger: Duration = 0
     min_tasks: int | None = None
+    max_batch_weight: int | None = None
     needs_result_returning: bool = True
     max_attempts: int = 1
     retry_delay: Duration = 1
@@ -58,8 +61,9 @@ class WorkerFields:
             raise InvalidQueueName(f"set queue_name of {type(self).__name__}: it works on no queue")
         valid_queue_name(self.queue_name)
         seconds(self.linger, "linger")
-        if self.min_tasks is not None:
-            whole_number(self.min_tasks, "min_tasks")
+        for name in ("min_tasks", "max_batch_weight"):
+            if (value := getattr(self, name)) is not None:
+                whole_number(value, name)
         if not 1 <= (count := self.max_tasks_per_iteration) <= MAX_BATCH:
             raise ValueError(f"max_tasks_per_iteration must be from 1 to {MAX_BATCH}, not {count}")
         if self.max_tasks is not None and self.max_tasks < 1:

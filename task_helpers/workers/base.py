@@ -108,6 +108,7 @@ class BaseWorker(WorkerFields):
                     0 if self.burst else IDLE_WAIT,
                     self.linger,
                     min_tasks=self.min_tasks,
+                    max_weight=self.max_batch_weight,
                     stopping=lambda: self._stopping,
                     beside=self._beside,
                 )

@@ -114,6 +114,7 @@ class MemoryStand(Stand):
             "delayed": state.delayed,
             "batches": state.batches,
             "dead": state.dead,
+            "weights": state.weights,
             "waiting": state.has_waiting(),
         }
         return [name for name, value in holds.items() if value]

@@ -14,7 +14,7 @@ from task_helpers import outcomes
 from task_helpers.couriers.store import End, Way
 from task_helpers.envelopes import NO_CHANNEL, Header
 from task_helpers.exceptions import TaskCancelled
-from task_helpers.ids import new_ids
+from task_helpers.ids import made_at_ms, new_ids
 from task_helpers.serializers import MsgpackSerializer
 from task_helpers.tasks import TaskStatus
 from tests.contract.backends import Stand
@@ -131,9 +131,19 @@ def test_cancelling_again_says_the_same(ask: Ask) -> None:
     assert ask("cancel", task_id, CANCELLED) is False
 
 
-def test_waiting_counts_what_could_be_taken(ask: Ask) -> None:
-    assert ask("waiting") == 0
-    assert ask("waiting", 0.01) == 0
-    ask("add", tasks(3))
+def test_the_line_is_what_could_be_taken_and_how_old_the_oldest_is(ask: Ask) -> None:
+    assert ask("line")[:2] == ask("line", 0.01)[:2] == (0, 0)
+    [(oldest, _), *_] = added = tasks(3)
+    ask("add", added)
     ask("add", tasks(2), priority=3)
-    assert ask("waiting") == ask("waiting", 5) == 5
+    length, made_at, now = ask("line", 5)
+    assert (length, made_at) == (5, made_at_ms(oldest))
+    assert 0 <= now - made_at < 5_000
+
+
+def test_a_line_with_a_suspect_is_as_old_as_can_be(ask: Ask, stand: Stand, queue: str) -> None:
+    ask("add", tasks(2))
+    ask("take", TOKEN, 1, LEASE)
+    stand.pass_leases(queue)
+    ask("reclaim", TOKEN, LEASE)
+    assert ask("line")[:2] == (2, 0)

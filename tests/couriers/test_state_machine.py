@@ -67,12 +67,13 @@ workers = st.integers(0, WORKERS - 1)
 some = st.integers(0, 40)
 which = st.integers(0, 10**6)
 priorities = st.sampled_from([0, 0, 0, 7, -7, 100, -100])
+weights = st.sampled_from([1, 1, 1, 0, 3, 20])
 dues = st.sampled_from(["now", "now", "delayed", "overdue"])
 endings = st.lists(st.sampled_from(["good", "bad", "hopeless"]), min_size=1, max_size=4)
 lossy = st.sampled_from(["add", "take", "finish", "retry", "reclaim", "renew", "cancel"])
 lossy |= st.sampled_from(["requeue_dead", "repair", "any"])
 ends = st.sampled_from(["finish", "retry"])
-indexes = st.sampled_from(["p", "z", "s1", "s2", "d", "l", "c"])
+indexes = st.sampled_from(["p", "z", "s1", "s2", "d", "l", "c", "h"])
 
 
 class QueueLife(RuleBasedStateMachine):
@@ -120,9 +121,18 @@ class QueueLife(RuleBasedStateMachine):
         self.wires[WORKERS].loses = "add"
         self.add(count, priority, "now", False, False)
 
-    @rule(count=some, priority=priorities, due=dues, limited=st.booleans(), bound=st.booleans())
-    def add(self, count: int, priority: int, due: str, limited: bool, bound: bool) -> None:
-        options: dict[str, Any] = {"priority": priority}
+    @rule(
+        count=some,
+        priority=priorities,
+        due=dues,
+        limited=st.booleans(),
+        bound=st.booleans(),
+        weight=weights,
+    )
+    def add(
+        self, count: int, priority: int, due: str, limited: bool, bound: bool, weight: int = 1
+    ) -> None:
+        options: dict[str, Any] = {"priority": priority, "weight": weight}
         options |= {"delay": DAY} if due == "delayed" else {}
         options |= {"run_at": LONG_AGO} if due == "overdue" else {}
         options |= {"expires": 2 * DAY} if limited else {}
@@ -138,7 +148,8 @@ class QueueLife(RuleBasedStateMachine):
         at = {"now": None, "delayed": LATER}.get(
             due, LONG_AGO.timestamp() * 256_000 + 100 - priority
         )
-        self.model.add(new, [Task(n, priority, limited) for n in data], at)
+        added_tasks = [Task(n, priority, limited, weight=weight) for n in data]
+        self.model.add(new, added_tasks, at)
         self.known += new
 
     @rule(at=which)
@@ -165,6 +176,16 @@ class QueueLife(RuleBasedStateMachine):
         reclaims, loses = not self.wires[who].was_cut, self.wires[who].loses == "reclaim"
         taken = self.workers[who].get_tasks(Q, count)
         self._took(who, taken, self.model.take(who, count, reclaims, loses))
+
+    @rule(who=workers, count=st.integers(1, 40), most=st.integers(1, 30))
+    def take_by_weight(self, who: int, count: int, most: int) -> None:
+        reclaims, loses = not self.wires[who].was_cut, self.wires[who].loses == "reclaim"
+        try:
+            taken = self.workers[who].bulk_wait_for_tasks(Q, count, 0, max_weight=most)
+        except TimeoutError:
+            taken = []
+        expected = self.model.take(who, count, reclaims, loses, max_weight=most)
+        self._took(who, taken, expected)
 
     def _took(self, who: int, taken: list[tuple[UUID, Any]], expected: list[Id]) -> None:
         data_of = dict(zip(self.known, range(len(self.known)), strict=True))

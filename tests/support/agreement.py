@@ -53,4 +53,6 @@ def _ends_agree(seen: Seen, model: QueueModel) -> None:
     assert {i: result_in(outcome) for i, outcome in seen.results.items()} == model.results
     assert seen.dead[0] == model.dead.keys()
     crashes = {i: t.in_company + 1000 * t.alone for i, t in model.tasks.items()}
+    weighed = (model.tasks | model.dead).items()
+    assert seen.weights == {task_id: t.weight for task_id, t in weighed if t.weight != 1}
     assert seen.crashes == {task_id: count for task_id, count in crashes.items() if count}

@@ -8,6 +8,7 @@ has passed or has not.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from math import inf
 from typing import Any
 
 from task_helpers.retries import RetryPolicy
@@ -61,6 +62,14 @@ class QueueModel(Places):
             return TaskStatus.DELAYED
         return TaskStatus.RUNNING if self.is_running(task_id) else TaskStatus.WAITING
 
+    # --- Damage
+
+    def lose(self, index: str) -> None:
+        super().lose(index)
+        if index == "h":
+            for task in self.dead.values():
+                task.weight = 1
+
     # --- Taking
 
     def take(
@@ -70,6 +79,7 @@ class QueueModel(Places):
         reclaims: bool = True,
         loses_verdict: bool = False,
         token: Token = NEW,
+        max_weight: float = inf,
     ) -> list[Id]:
         """
         - token - of a batch whose reply was lost: as long as it is there, the worker gets it again.
@@ -78,7 +88,7 @@ class QueueModel(Places):
         """
         while True:
             if token not in self.batches:
-                self.lease(worker, count)
+                self.lease(worker, count, max_weight)
                 token = NEW
             batch = self.batches.get(token)
             late = [t for t, b in self.batches.items() if b.leased and b.overdue and b is not batch]
@@ -91,9 +101,9 @@ class QueueModel(Places):
             if live or not (taken or late):
                 return live
 
-    def lease(self, worker: int, count: int) -> None:
+    def lease(self, worker: int, count: int, max_weight: float = inf) -> None:
         """What Redis does at a take, before the worker knows of it."""
-        if taken := self._line_up(count):
+        if taken := self._line_up(count, max_weight):
             self.batches[NEW] = Batch(worker, taken, len(taken))
 
     def name_batch(self, token: Token) -> None:

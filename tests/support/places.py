@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ class Task:
     """
     - limited - it has a deadline; overdue - which has passed.
     - alone, in_company - crashes of workers that held it.
+    - weight - 1 again when somebody deleted the weights.
     """
 
     data: Any
@@ -28,6 +30,7 @@ class Task:
     attempts: int = 0
     alone: int = 0
     in_company: int = 0
+    weight: int = 1
 
     def forget_crashes(self) -> None:
         self.alone = self.in_company = 0
@@ -93,6 +96,9 @@ class Places:
         if index == "l":
             for batch in self.batches.values():
                 batch.leased = batch.overdue = False
+        elif index == "h":
+            for task in self.tasks.values():
+                task.weight = 1
         elif index == "c":
             for task in self.tasks.values():
                 task.forget_crashes()
@@ -107,13 +113,16 @@ class Places:
 
     # --- Moves
 
-    def _line_up(self, count: int) -> list[Id]:
+    def _line_up(self, count: int, max_weight: float) -> list[Id]:
         """Suspects first, with few neighbours or none; then by priority."""
         self._promote()
         first = [i for rank, _, i in self.ranked if rank < 100]
         last = [i for rank, _, i in self.ranked if rank > 100]
         few = max(1, count // 16)
-        taken = self.alone[:1] or self.few[:few] or [*first, *self.pending, *last][:count]
+        line = self.alone[:1] or self.few[:few] or [*first, *self.pending, *last][:count]
+        sums = itertools.accumulate(self.tasks[i].weight for i in line)
+        fitting = sum(1 for _ in itertools.takewhile(max_weight.__ge__, sums))
+        taken = line[: max(1, fitting)]
         for task_id in taken:
             self._leave(task_id)
         return taken

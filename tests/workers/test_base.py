@@ -99,6 +99,14 @@ def test_min_tasks_end_the_linger(courier: Any) -> None:
     assert worker.batches == [2]
 
 
+def test_a_batch_has_a_most_weight(courier: Any) -> None:
+    courier.bulk_add_tasks_to_queue(Q, range(3), weight=4)
+    courier.bulk_add_tasks_to_queue(Q, range(3))
+    worker = Echo(courier, max_batch_weight=9, burst=True)
+    worker.perform()
+    assert worker.batches == [2, 4]
+
+
 def test_stop_while_a_batch_fills_leaves_it_to_others(courier: Any) -> None:
     # given a worker that waits up to a minute for its batch to fill
     [task_id] = courier.bulk_add_tasks_to_queue(Q, [1])
@@ -206,6 +214,7 @@ def test_a_keyword_that_would_shadow_a_method_is_a_type_error(courier: Any, name
         ({"max_tasks_per_iteration": 0}, "from 1 to 1000"),
         ({"max_tasks_per_iteration": 1001}, "from 1 to 1000"),
         ({"linger": -1}, "linger must be between 0 and"),
+        ({"max_batch_weight": 0}, "max_batch_weight must be a whole number above 0, not 0"),
         ({"min_tasks": 0}, "min_tasks must be a whole number above 0, not 0"),
     ],
     ids=str,

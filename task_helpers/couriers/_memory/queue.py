@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ class MemoryQueue:
         self.delayed: dict[bytes, tuple[int, int]] = {}  # id -> due, rank
         self.batches: dict[bytes, Batch] = {}  # by token
         self.dead: dict[bytes, Buried] = {}  # oldest first
+        self.weights: dict[bytes, int] = {}  # of tasks and dead letters, where it is not 1
         self.workers: dict[str, int] = {}  # name -> when it last reported
         self.tally = Tally()
         self._ready: list[tuple[int, int, bytes]] = []  # heap of rank, sequence, id
@@ -56,10 +58,14 @@ class MemoryQueue:
 
     # --- Clients
 
-    def add(self, tasks: Sequence[tuple[bytes, bytes]], rank: int, due: int) -> None:
+    def add(
+        self, tasks: Sequence[tuple[bytes, bytes]], rank: int, due: int, weight: int = 1
+    ) -> None:
         for task_id, envelope in tasks:
             if task_id not in self.tasks:
                 self.tasks[task_id] = envelope
+                if weight != 1:
+                    self.weights[task_id] = weight
                 if due:
                     self.delayed[task_id] = due, rank
                 else:
@@ -82,6 +88,7 @@ class MemoryQueue:
         if task_id not in self.tasks or self.is_running(task_id):
             return False
         self._remove(task_id)
+        self.weights.pop(task_id, None)
         self.tally.count(CANCELLED, now)
         return True
 
@@ -99,10 +106,19 @@ class MemoryQueue:
 
     # --- Workers
 
-    def take(self, token: bytes, max_count: int, lease: int, now: int, beside: bool) -> Batch:
+    def take(
+        self,
+        token: bytes,
+        max_count: int,
+        lease: int,
+        now: int,
+        beside: bool = False,
+        max_weight: int | None = None,
+    ) -> Batch:
         """The same token gives the same batch, with a fresh lease."""
         self._promote(now)
-        batch = self.batches.get(token) or Batch(list(self._picked(max_count)), 0)
+        most = math.inf if max_weight is None else max_weight
+        batch = self.batches.get(token) or Batch(self._picked(max_count, most), 0)
         batch.deadline = now + lease
         if batch.ids:
             self.batches[token] = batch
@@ -130,9 +146,11 @@ class MemoryQueue:
             envelope = self.tasks[end.task_id]
             self.dead[end.task_id] = Buried(end.task_id, envelope, end.outcome, now)
             for oldest in list(self.dead)[:-most_dead]:
-                del self.dead[oldest]
+                self.delete_dead(oldest)
         self._remove(end.task_id)
         self.tally.count(end.way, now)
+        if end.way is not Way.DEAD:
+            self.weights.pop(end.task_id, None)
         return True
 
     def progress(self, token: bytes, notes: Sequence[tuple[bytes, bytes]]) -> None:
@@ -192,6 +210,12 @@ class MemoryQueue:
         self._push(task_id, RANK_OF_NONE)
         return True
 
+    def delete_dead(self, task_id: bytes) -> bool:
+        if self.dead.pop(task_id, None) is None:
+            return False
+        self.weights.pop(task_id, None)
+        return True
+
     # --- The parts of these
 
     def _push(self, task_id: bytes, rank: int) -> None:
@@ -203,19 +227,35 @@ class MemoryQueue:
             del self.delayed[task_id]
             self._push(task_id, rank)
 
-    def _picked(self, max_count: int) -> Iterator[bytes]:
+    def _picked(self, max_count: int, max_weight: float) -> list[bytes]:
         """One that is taken alone, or few suspects, or any number of the others."""
-        for source, count in ((self._alone, 1), (self._few, max(1, max_count // 16))):
-            picked = list(itertools.islice(self._popped(source), count))
-            if picked:
-                return iter(picked)
-        ready = (heapq.heappop(self._ready)[2] for _ in range(len(self._ready)))
-        return itertools.islice((i for i in ready if i in self.tasks), max_count)
+        return (
+            self._filled(self._suspects(self._alone), 1, max_weight)
+            or self._filled(self._suspects(self._few), max(1, max_count // 16), max_weight)
+            or self._filled(self._unsuspected(), max_count, max_weight)
+        )
 
-    def _popped(self, suspects: deque[bytes]) -> Iterator[bytes]:
-        while suspects:
-            if (task_id := suspects.popleft()) in self.tasks:
+    def _filled(self, line: Iterator[bytes], max_count: int, max_weight: float) -> list[bytes]:
+        picked, weight = list[bytes](), 0
+        for task_id in line:
+            weight += self.weights.get(task_id, 1)
+            if len(picked) == max_count or (picked and weight > max_weight):
+                break
+            picked.append(task_id)
+        return picked
+
+    def _suspects(self, line: deque[bytes]) -> Iterator[bytes]:
+        """Each stays in line until the next one is asked for; so below."""
+        while line:
+            if line[0] in self.tasks:
+                yield line[0]
+            line.popleft()
+
+    def _unsuspected(self) -> Iterator[bytes]:
+        while self._ready:
+            if (task_id := self._ready[0][2]) in self.tasks:
                 yield task_id
+            heapq.heappop(self._ready)
 
     def _requeue(self, task_ids: Sequence[bytes]) -> None:
         crashes = {task_id: self._crashes.get(task_id, 0) for task_id in task_ids}

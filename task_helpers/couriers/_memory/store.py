@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 from task_helpers import outcomes, progress
 from task_helpers.couriers._door import Door, Pace
@@ -22,6 +22,7 @@ from task_helpers.couriers.store import (
     QueueStats,
     Reclaimed,
     Taken,
+    TakeOptions,
 )
 from task_helpers.effects import Flow
 from task_helpers.ids import made_at_ms
@@ -57,6 +58,7 @@ class MemoryStore:
         priority: int = 0,
         delay: int = 0,
         due: int = 0,
+        weight: int = 1,
     ) -> Flow[None]:
         place, later = self._server.place(queue), bool(delay or due)
 
@@ -67,7 +69,7 @@ class MemoryStore:
             if fresh and limit is not None and pace.length + len(fresh) > limit:
                 raise self._door.refusal(len(fresh), pace, later)
             at = self._server.now() + delay if delay else due
-            place.queue.add(fresh, RANK_OF_NONE - priority, at)
+            place.queue.add(fresh, RANK_OF_NONE - priority, at, weight)
             place.wake_workers()
 
         return _step(act)
@@ -150,15 +152,14 @@ class MemoryStore:
         max_count: int,
         lease: int,
         wait: float = 0,
-        *,
-        beside: bool = False,
+        **how: Unpack[TakeOptions],
     ) -> Flow[Taken]:
         place = self._server.place(queue)
         state = place.queue
 
         def act() -> Taken:
             now = self._server.now()
-            batch = state.take(token, max_count, lease, now, beside)
+            batch = state.take(token, max_count, lease, now, **how)
             place.wake = state.has_waiting()
             next_due = min((due for due, _ in state.delayed.values()), default=None)
             tasks = [(i, state.tasks[i]) for i in batch.ids if i in state.tasks]
@@ -276,7 +277,7 @@ class MemoryStore:
 
     def delete_dead(self, queue: str, ids: Sequence[bytes]) -> Flow[int]:
         state = self._server.place(queue).queue
-        return _step(lambda: sum(state.dead.pop(i, None) is not None for i in ids))
+        return _step(lambda: sum(map(state.delete_dead, ids)))
 
     def repair(self, queue: str) -> Flow[int]:
         """Nobody but these verbs changes a queue in memory: nothing gets lost."""

@@ -30,11 +30,12 @@ class ClientVerbs(Admission):
         priority: int = 0,
         delay: int = 0,
         due: int = 0,
+        weight: int = 1,
     ) -> Flow[None]:
         later = bool(delay or due)
         limit = yield from self._limit(queue, later)
         try:
-            yield from self._admit(queue, tasks, limit, (100 - priority, delay, due))
+            yield from self._admit(queue, tasks, limit, (100 - priority, delay, due), weight)
         except QueueFull:
             raise (yield from self._refusal(queue, len(tasks), later)) from None
 
@@ -44,6 +45,7 @@ class ClientVerbs(Admission):
         tasks: Sequence[tuple[bytes, bytes]],
         limit: int | None,
         place: tuple[int, int, int],
+        weight: int,
     ) -> Flow[None]:
         """The first chunk is admitted only if all of them fit, so a bulk add is all or nothing."""
         keys, left = self._of(queue), len(tasks)
@@ -53,7 +55,10 @@ class ClientVerbs(Admission):
             room = ANY_LENGTH if limit is None else max(0, limit - left)
             arguments: list[Argument] = [room, *place, len(chunk), *task_ids]
             arguments.extend(envelope for _, envelope in chunk)
+            if weight != 1:
+                arguments.append(weight)
             first = [keys.tasks, keys.pending, keys.ranked, keys.delayed, keys.wake, keys.sequence]
+            first.append(keys.weights)
             yield from self._ask.script(
                 "add", first, arguments, repeat_keys=first + [keys.bucket(i) for i in task_ids]
             )
@@ -94,7 +99,8 @@ class ClientVerbs(Admission):
                 [("ZRANGE", keys.leases, 0, -1), ("HGET", keys.tasks, task_id)]
             )
             counts = keys.counts((yield from self.now()))
-            names = [keys.tasks, keys.leases, keys.ranked, keys.delayed, keys.crashes, counts]
+            names = [keys.tasks, keys.leases, keys.ranked, keys.delayed, keys.crashes]
+            names += [keys.weights, counts]
             channel = self._hint_channel(_channel_of(envelope))
             answer = yield from self._ask.script(
                 "cancel",

@@ -10,6 +10,7 @@ Every key name. All keys of a queue share one hash tag, so a queue is one slot o
     b:<token>    list    ids of one batch; a blank stands where a dead letter left it
     l            zset    token -> end of the lease in ms: a batch belongs to the token that is here
     c            hash    id -> crashes, 1 in company and 1000 alone; empty in good times
+    h            hash    id -> weight, of tasks and dead letters whose weight is not 1
     x xm xe      zset, hash, hash   dead letters: when, envelope, outcome
     w            zset    one wake marker; idle workers block in BZPOPMIN
     k            zset    worker -> when it last reported, ms
@@ -40,7 +41,7 @@ class QueueKeys:
         self.few, self.alone, self.crashes = base + b"s1", base + b"s2", base + b"c"
         self.leases, self.wake, self.workers = base + b"l", base + b"w", base + b"k"
         self.dead, self.dead_tasks, self.dead_outcomes = base + b"x", base + b"xm", base + b"xe"
-        self.progress = base + b"g"
+        self.progress, self.weights = base + b"g", base + b"h"
         self.drain = base + b"v"
         self._batch, self._bucket, self._counts = base + b"b:", base + b"r:", base + b"n:"
 
@@ -48,7 +49,8 @@ class QueueKeys:
         """The type of each key that can be rebuilt, or done without."""
         lists = dict.fromkeys((self.pending, self.few, self.alone), b"list")
         ordered = (self.ranked, self.delayed, self.leases, self.wake, self.workers, self.dead)
-        hashes = (self.crashes, self.progress, self.drain, self.dead_tasks, self.dead_outcomes)
+        sparse = (self.crashes, self.weights, self.progress, self.drain)
+        hashes = (*sparse, self.dead_tasks, self.dead_outcomes)
         return {
             **lists,
             **dict.fromkeys(ordered, b"zset"),

@@ -102,11 +102,12 @@ class UpkeepVerbs(Verbs):
     def delete_dead(self, queue: str, ids: Sequence[bytes]) -> Flow[int]:
         keys, deleted = self._of(queue), 0
         for chunk in chunks(ids, len):
-            count, _, _ = yield from self._ask.commands(
+            count, *_ = yield from self._ask.commands(
                 [
                     ("ZREM", keys.dead, *chunk),
                     ("HDEL", keys.dead_tasks, *chunk),
                     ("HDEL", keys.dead_outcomes, *chunk),
+                    ("HDEL", keys.weights, *chunk),
                 ]
             )
             deleted += count

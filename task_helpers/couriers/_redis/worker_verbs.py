@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from task_helpers.couriers._redis.chunks import chunks, grouped
 from task_helpers.couriers._redis.commands import Argument, Command
@@ -18,6 +18,7 @@ from task_helpers.couriers.store import (
     Line,
     Reclaimed,
     Taken,
+    TakeOptions,
 )
 from task_helpers.effects import Flow
 from task_helpers.ids import made_at_ms
@@ -33,8 +34,7 @@ class WorkerVerbs(Verbs):
         max_count: int,
         lease: int,
         wait: float = 0,
-        *,
-        beside: bool = False,
+        **how: Unpack[TakeOptions],
     ) -> Flow[Taken]:
         keys = self._of(queue)
         reply = yield from self._ask.script(
@@ -42,8 +42,9 @@ class WorkerVerbs(Verbs):
             [
                 *(keys.pending, keys.ranked, keys.few, keys.alone, keys.tasks, keys.delayed),
                 *(keys.leases, keys.batch(token), keys.wake, keys.sequence, keys.drain),
+                keys.weights,
             ],
-            [token, max_count, lease, int(beside)],
+            [token, max_count, lease, int(how.get("beside", False)), how.get("max_weight") or 0],
             after=_blocking(keys, wait),
             blocks=wait,
         )
@@ -101,7 +102,7 @@ class WorkerVerbs(Verbs):
         names += [keys.dead, keys.dead_tasks, keys.dead_outcomes, keys.counts(now), keys.drain]
         refused = yield from self._ask.script(
             "finish",
-            [*names, *(bucket for bucket, _ in groups), keys.progress],
+            [*names, keys.progress, keys.weights, *(bucket for bucket, _ in groups)],
             [
                 *(token, options.result_ttl_ms, int(last), options.max_dead_letters),
                 *(len(ends), len(hints)),

@@ -5,18 +5,18 @@
 -- HSET comes last among the writes: if one before it is refused, an id may stand in a line, where take
 -- skips it, but nothing was added. On a full Redis the first of them is refused.
 --
--- KEYS  1 m  2 p  3 z  4 d  5 w  6 seq   on a repeat: 7.. the result bucket of each id
+-- KEYS  1 m  2 p  3 z  4 d  5 w  6 seq  7 h   on a repeat: 8.. the result bucket of each id
 -- ARGV  1 most unfinished tasks, -1: any number   2 rank   3 delay in ms   4 due time in ms, 0: none
---       5 n   then n ids, then n envelopes
+--       5 n   then n ids, then n envelopes, then the weight of each, unless it is 1
 -- Returns how many were new; error QUEUEFULL.
 
-local m, p, z, d, w, seq = unpack(KEYS, 1, 6)
+local m, p, z, d, w, seq, h = unpack(KEYS, 1, 7)
 local limit, rank, delay, due, n = unpack(ARGV, 1, 5)
 limit, rank, delay, due, n = tonumber(limit), tonumber(rank), tonumber(delay), tonumber(due), tonumber(n)
 local call = redis.call
 
 local function ended(at)
-  local bucket = KEYS[6 + at]
+  local bucket = KEYS[7 + at]
   return bucket and call('HEXISTS', bucket, ARGV[5 + at]) == 1
 end
 
@@ -46,6 +46,12 @@ local function ranked(key, score_of)
 end
 
 call('ZADD', w, 0, '0')
+local weight = ARGV[6 + 2 * n]
+if weight then
+  local weights = {}
+  for at, id in ipairs(ids) do weights[2 * at - 1], weights[2 * at] = id, weight end
+  call('HSET', h, unpack(weights))
+end
 if delay > 0 then
   local time = call('TIME')
   due = time[1] * 1000 + math.floor(time[2] / 1000) + delay

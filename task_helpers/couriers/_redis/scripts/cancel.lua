@@ -4,12 +4,12 @@
 -- into, so the caller reads again. "cancelled" therefore means that the task never runs. Its id may stay in
 -- a list, where take skips it.
 --
--- KEYS  1 m  2 l  3 z  4 d  5 c  6 n:<minute>  7 the result bucket of the id   8.. b:<token> of every lease
+-- KEYS  1 m  2 l  3 z  4 d  5 c  6 h  7 n:<minute>  8 the result bucket of the id   9.. b:<token> of every lease
 -- ARGV  1 id   2 outcome for whoever waits   3 ttl of an outcome in ms   4 channel for the hint
 --       5.. the tokens
 -- Returns cancelled | running | unknown (ended, or never added) | changed (read the leases again).
 
-local m, l, z, d, c, n, bucket = unpack(KEYS, 1, 7)
+local m, l, z, d, c, h, n, bucket = unpack(KEYS, 1, 8)
 local id, outcome, ttl, channel = unpack(ARGV, 1, 4)
 local call = redis.call
 if call('HEXISTS', m, id) == 0 then
@@ -19,7 +19,7 @@ end
 local known = {}
 for at = 5, #ARGV do
   known[ARGV[at]] = true
-  if call('LPOS', KEYS[at + 3], id) then return 'running' end
+  if call('LPOS', KEYS[at + 4], id) then return 'running' end
 end
 for _, token in ipairs(call('ZRANGE', l, 0, -1)) do
   if not known[token] then return 'changed' end
@@ -29,6 +29,7 @@ call('HDEL', m, id)
 call('ZREM', z, id)
 call('ZREM', d, id)
 call('HDEL', c, id)
+redis.pcall('HDEL', h, id)
 call('HSET', bucket, id, outcome)
 call('PEXPIRE', bucket, ttl)
 if redis.pcall('HINCRBY', n, 'cancelled', 1) == 1 then call('PEXPIRE', n, 3660000) end   -- kept for an hour

@@ -12,21 +12,22 @@
 --   dead     an error, and the task is kept among the dead letters, where the oldest make room
 --   expired  an error, but nobody performed the task
 --
--- KEYS  1 m  2 l  3 b:<token>  4 c  5 x  6 xm  7 xe  8 n:<minute>  9 v   10.. the bucket of each group, then g
+-- KEYS  1 m  2 l  3 b:<token>  4 c  5 x  6 xm  7 xe  8 n:<minute>  9 v  10 g  11 h
+--       12.. the bucket of each group
 -- ARGV  1 token   2 ttl of an outcome in ms   3 last: 1 closes the batch   4 most dead letters
 --       5 n   6 number of hints
 --       then per group: way, size · per hint: channel, its ids one after the other
 --       then n ids, n outcomes, both in the order of the groups; an empty outcome is not stored
 -- Returns the refused ids.
 
-local m, l, batch, c, x, xm, xe, n_minute, v = unpack(KEYS, 1, 9)
+local m, l, batch, c, x, xm, xe, n_minute, v, g, h = unpack(KEYS, 1, 11)
 local token, ttl, last, most_dead = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
-local n, hints, groups = tonumber(ARGV[5]), tonumber(ARGV[6]), #KEYS - 10
+local n, hints, groups = tonumber(ARGV[5]), tonumber(ARGV[6]), #KEYS - 11
 local hints_at = 6 + 2 * groups
 local ids_at = hints_at + 2 * hints
 local call, hinted_bytes = redis.call, 1000     -- larger outcomes do not travel in a hint
 local held = call('ZSCORE', l, token)
-local ended, refused, buried, counts, stored = {}, {}, 0, {}, {}
+local ended, gone, refused, buried, counts, stored = {}, {}, {}, 0, {}, {}
 
 local function leaves_batch(id)
   if redis.pcall('LREM', batch, 1, id) ~= 1 then return false end
@@ -54,7 +55,7 @@ local function finish(way, id, bucket, outcome)
   if (way == 'done' or held and leaves_batch(id)) and call('HDEL', m, id) == 1 then
     ended[#ended + 1] = id
     counts[way] = (counts[way] or 0) + 1
-    if envelope then bury(id, envelope, outcome) end
+    if envelope then bury(id, envelope, outcome) else gone[#gone + 1] = id end
     return true
   end
   if (redis.pcall('HGET', bucket, id) or '') ~= outcome then refused[#refused + 1] = id end
@@ -89,9 +90,13 @@ local function count()                         -- for an hour; and of a backlog,
   end
 end
 
+local function forget(key, ids)
+  if #ids > 0 and call('EXISTS', key) == 1 then redis.pcall('HDEL', key, unpack(ids)) end
+end
+
 local at = ids_at
-for g = 1, groups do
-  local bucket, way, size = KEYS[9 + g], ARGV[5 + 2 * g], tonumber(ARGV[6 + 2 * g])
+for group = 1, groups do
+  local bucket, way, size = KEYS[11 + group], ARGV[5 + 2 * group], tonumber(ARGV[6 + 2 * group])
   local fields, k = {}, 0
   for _ = 1, size do
     at = at + 1
@@ -107,13 +112,15 @@ if last then
   call('DEL', batch)
   call('ZREM', l, token)
 end
-if #ended > 0 and call('EXISTS', c) == 1 then redis.pcall('HDEL', c, unpack(ended)) end
-if #ended > 0 and call('EXISTS', KEYS[#KEYS]) == 1 then redis.pcall('HDEL', KEYS[#KEYS], unpack(ended)) end
+forget(c, ended)
+forget(g, ended)
+forget(h, gone)                                -- a dead letter keeps its weight, it may be queued again
 if buried > 0 then
   local oldest = call('ZPOPMIN', x, math.max(0, call('ZCARD', x) - most_dead))
   for k = 1, #oldest, 2 do
     call('HDEL', xm, oldest[k])
     call('HDEL', xe, oldest[k])
+    redis.pcall('HDEL', h, oldest[k])
   end
 end
 count()

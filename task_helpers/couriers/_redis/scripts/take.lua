@@ -7,18 +7,21 @@
 -- 100 times, so that a queue full of those cannot hold Redis up. If it found nothing until then it says
 -- that the next task is due now: call again.
 -- A batch ends at about 8 MB, however few tasks that are: a larger one would hold everybody up.
+-- With a most weight, a batch ends before the task that would exceed it; one that is heavier goes alone. A
+-- task that is not in h weighs 1, and where there is no h nobody looks further.
 -- From a take that leaves tasks behind to one that leaves none workers are as fast as they can be: the drain
 -- rate, in tasks a second, is what finish counted since then. What is older than a minute fades.
 -- Of a worker that performs others beside them (threads), a blank in the batch says that they have company:
 -- a crash blames none of them alone. Suspects get none, and the worker performs them by themselves.
 -- LPOP and ZREM come first among the writes: they free memory, so a full Redis is still drained.
 --
--- KEYS  1 p  2 z  3 s1  4 s2  5 m  6 d  7 l  8 b:<token>  9 w  10 seq  11 v
+-- KEYS  1 p  2 z  3 s1  4 s2  5 m  6 d  7 l  8 b:<token>  9 w  10 seq  11 v  12 h
 -- ARGV  1 token   2 max   3 lease in ms   4 beside: 1, others are performed beside them
+--       5 most weight, 0: any
 -- Returns { ids, envelopes, Redis' time in ms, due time of the next delayed task or -1,
 --           tokens of at most 10 batches whose lease has run out, 1: suspects }.
 
-local p, z, s1, s2, m, d, l, batch, w, seq, v = unpack(KEYS)
+local p, z, s1, s2, m, d, l, batch, w, seq, v, h = unpack(KEYS)
 local token, max, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local beside, suspects = ARGV[4] == '1', false
 local call = redis.call
@@ -26,16 +29,29 @@ local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ids, envelopes, pops, bytes = {}, {}, 100, 0
 local most_bytes, step = 8000000, 128
+local few = math.max(1, math.floor(max / 16))
+local room = ARGV[5] ~= '0' and tonumber(ARGV[5]) or nil   -- for more weight; nil: it is not asked for
+if room and call('EXISTS', h) == 0 then       -- each weighs 1
+  max, few, room = math.min(max, room), math.min(few, room), nil
+end
 
-local function keep(candidates)
+local function keep(candidates)               -- how many were kept or are stale; the others have no room
   local found = call('HMGET', m, unpack(candidates))
+  local weights = room and redis.pcall('HMGET', h, unpack(candidates)) or {}
   for at, id in ipairs(candidates) do
     if found[at] then
+      local weight = tonumber(weights[at] or 1) or 1
+      if room and weight > room and #ids > 0 then
+        pops = 0                              -- the batch is full
+        return at - 1
+      end
+      room = room and room - weight
       ids[#ids + 1] = id
       envelopes[#envelopes + 1] = found[at]
       bytes = bytes + #found[at]
     end
   end
+  return #candidates
 end
 
 local function next_step()                    -- a few at first, to learn how large they are
@@ -43,24 +59,29 @@ local function next_step()                    -- a few at first, to learn how la
   return math.min(step, math.ceil((most_bytes - bytes) / (bytes / #ids)))
 end
 
-local function fill(limit, pop)
+local function fill(limit, look, drop)
   while #ids < limit and pops > 0 and bytes < most_bytes do
-    local popped = pop(math.min(limit - #ids, next_step()))
-    if not popped or #popped == 0 then return end
+    local first = look(math.min(limit - #ids, next_step()))
+    if not first or #first == 0 then return end
     pops = pops - 1
-    keep(popped)
+    drop(first, keep(first))
   end
 end
 
-local function from_list(key)
-  return function(count) return call('LPOP', key, count) end
+local function from_list(key)                 -- two commands only where some may have to stay
+  return function(count)
+    if room then return call('LRANGE', key, 0, count - 1) end
+    return call('LPOP', key, count)
+  end, function(_, count)
+    if room and count > 0 then call('LPOP', key, count) end
+  end
 end
 
 local function from_z(highest_score)
   return function(count)
-    local popped = call('ZRANGEBYSCORE', z, '-inf', highest_score, 'LIMIT', 0, count)
-    if #popped > 0 then call('ZREM', z, unpack(popped)) end
-    return popped
+    return call('ZRANGEBYSCORE', z, '-inf', highest_score, 'LIMIT', 0, count)
+  end, function(first, count)
+    if count > 0 then call('ZREM', z, unpack(first, 1, count)) end
   end
 end
 
@@ -101,6 +122,7 @@ end
 
 if call('EXISTS', batch) == 1 then            -- a repeat
   local placed = call('LRANGE', batch, 0, -1)
+  room = nil
   keep(placed)
   suspects = beside and placed[#placed] ~= ''
   call('ZREM', l, token)
@@ -110,7 +132,7 @@ end
 
 promote()
 fill(1, from_list(s2))
-if #ids == 0 then fill(math.max(1, math.floor(max / 16)), from_list(s1)) end
+if #ids == 0 then fill(few, from_list(s1)) end
 suspects = #ids > 0
 if #ids == 0 then
   fill(max, from_z(100 * 2 ^ 44 - 1))

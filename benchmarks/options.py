@@ -18,8 +18,8 @@ def parsed() -> argparse.Namespace:
     add = parser.add_argument
     add("--only", type=_systems, default=[], metavar="ours,raw", help="these systems")
     add("--workload", type=_numbers, default=[], metavar="4,7", help="these workloads, by number")
-    add("--rounds", type=int, metavar="N", help="measurements of each (5, quick: 3)")
-    add("--quick", action="store_true", help="ours and raw only, fewer rounds and tasks: a minute")
+    add("--rounds", type=int, metavar="N", help="measurements of each (5)")
+    add("--quick", action="store_true", help="ours and raw only, half of the tasks: a minute")
     add("--scale", type=float, metavar="X", help="so many times the tasks (1, quick: 0.5)")
     add("--check", action="store_true", help="exit code 1 when a floor does not hold")
     add("--json", type=Path, default=ROOT / "build/bench.json", metavar="FILE")
@@ -28,7 +28,7 @@ def parsed() -> argparse.Namespace:
 
 def _with_defaults(options: argparse.Namespace) -> argparse.Namespace:
     options.only = options.only or (list(OWN) if options.quick else list(SYSTEMS))
-    options.rounds = options.rounds or (3 if options.quick else 5)
+    options.rounds = options.rounds or 5
     options.scale = options.scale or (0.5 if options.quick else 1.0)
     wanted = options.workload or (QUICK if options.quick else NUMBERS)
     options.workloads = [

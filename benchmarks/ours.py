@@ -30,7 +30,6 @@ class NoOpWorker(BaseWorker):
 class Measured(System):
     packages = ("redis", "hiredis", "msgpack")
     settings = "batches of 500, everything else by default"
-    has_bulk = True
 
     def __init__(self, url: str, results: bool) -> None:
         super().__init__(url, results)

@@ -31,7 +31,6 @@ Reply = tuple[int, Any]
 class Measured(System):
     packages = ("redis", "hiredis", "msgpack")
     settings = "RPUSH and (B)LPOP of 500, msgpack, one list of replies per client"
-    has_bulk = True
 
     def __init__(self, url: str, results: bool) -> None:
         super().__init__(url, results)

@@ -156,7 +156,10 @@ def _as_json(results: Results, workload: Workload) -> dict[str, Any]:
         "title": workload.title,
         "figure": workload.figure,
         "unit": workload.unit,
-        "floors": [str(floor) for floor in workload.floors],
+        "floors": [
+            {"promise": str(verdict.floor), "value": verdict.value, "held": verdict.held}
+            for verdict in results.verdicts([workload])
+        ],
         "systems": {system: _system_as_json(results, workload, system) for system in systems},
     }
 
@@ -167,6 +170,11 @@ def _system_as_json(results: Results, workload: Workload, system: str) -> dict[s
     return {
         **(asdict(spread) if spread else {}),
         "ratio_to_raw": results.ratio(workload, system),
+        "besides": {
+            unit: beside.median
+            for figure, unit in workload.besides
+            if (beside := results.spread(workload.program, system, figure))
+        },
         "rounds": [measurement.figures for measurement in measurements],
         "errors": [measurement.error for measurement in measurements if measurement.error],
     }

@@ -26,13 +26,11 @@ class System:
     - packages - whose versions are told, the system's own first.
     - settings - what was chosen for it, in words.
     - share - how much of a workload's count it gets: a slow one needs fewer tasks to be measured.
-    - has_bulk - whether it can add many tasks by one call.
     """
 
     packages: ClassVar[tuple[str, ...]]
     settings: ClassVar[str]
     share: ClassVar[float] = 1.0
-    has_bulk: ClassVar[bool] = False
 
     def __init__(self, url: str, results: bool) -> None:
         self.url = url

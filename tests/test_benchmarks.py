@@ -53,8 +53,45 @@ def test_a_quick_run_measures_every_workload(tmp_path: Path) -> None:
             assert 0 < system["least"] <= system["median"] <= system["greatest"]
     threads = run["workloads"][5]["systems"]["ours"]["rounds"][0]
     assert 1 <= threads["connections"] <= 4
-    held = {figure["name"] for outcome in run["volumes"] for figure in outcome["figures"]}
-    assert held >= {"bytes a queued task", "connections of them all"}
+    shown = {figure["name"] for outcome in run["volumes"] for figure in outcome["figures"]}
+    assert shown >= {"bytes a queued task", "connections of them all"}
+
+
+def test_the_page_shows_a_run_and_keeps_what_is_around(module: Any, tmp_path: Path) -> None:
+    # given a page and a run in which this package misses a floor
+    page, file = tmp_path / "page.md", tmp_path / "bench.json"
+    begin, end = module("page").BEGIN, module("page").END
+    page.write_text(f"before\n{begin}old\n{end}after\n")
+    systems = {
+        "raw": {"median": 1000.0, "least": 900.0, "greatest": 1100.0, "besides": {}},
+        "ours": {"median": 500.0, "least": 400.0, "greatest": 600.0, "ratio_to_raw": 0.5},
+    }
+    floor = {"promise": "≥ 0.85 × raw", "value": 0.5, "held": False}
+    workload = {"number": 1, "title": "adding", "unit": "tasks/s", "floors": [floor]}
+    about = {"made_at": "2026-11-24T01:02:03", "python": "3.11", "redis": "7.0", "cores": 2}
+    run = {
+        **about,
+        "rounds": 5,
+        "load_before": [0.1],
+        "load_after": [0.2],
+        "systems": {"ours": {"versions": {"redis": "8.1.0"}, "settings": "by default"}},
+        "workloads": [{**workload, "systems": systems}],
+        "volumes": [],
+    }
+    file.write_text(json.dumps(run))
+    # when
+    module("page").main(file, page)
+    # then
+    text = page.read_text()
+    assert text.startswith(f"before\n{begin}")
+    assert text.endswith(f"{end}after\n")
+    assert "old" not in text
+    assert (
+        "| 1. adding, tasks/s | 1,000 (900–1,100) | 500 (400–600) | 0.50 × "
+        "| ≥ 0.85 × raw (missed) |\n"
+    ) in text
+    assert "| ours | 500 |\n" in text
+    assert "- **ours** (redis 8.1.0): by default\n" in text
 
 
 def test_requests_to_the_example_shop_are_measured(module: Any, redis_url: str) -> None:

@@ -2,8 +2,9 @@
 Task ids: UUIDv7 made by the client, so that a repeated add is recognised.
 
 The first 48 bits are the time in ms: whoever holds an id knows when the task was made, and in
-which bucket its result is stored. Inside the package an id is its 16 bytes, which are a third
-of the memory of a UUID object; users see `uuid.UUID`.
+which bucket its result is stored. The id of a task with a key is a UUIDv8 that is the same but for
+its version: whoever holds it knows that others may share the task. Inside the package an id is its
+16 bytes, which are a third of the memory of a UUID object; users see `uuid.UUID`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,15 @@ def new_ids(count: int) -> list[bytes]:
 def _uuid7(head: bytes, noise: bytes) -> bytes:
     marked = bytes((noise[0] & 0x0F | 0x70, noise[1], noise[2] & 0x3F | 0x80))
     return head + marked + noise[3:]
+
+
+def as_shared(task_id: bytes) -> bytes:
+    """The id for a task with a key."""
+    return task_id[:6] + bytes((task_id[6] & 0x0F | 0x80,)) + task_id[7:]
+
+
+def is_shared(task_id: bytes) -> bool:
+    return task_id[6] >> 4 == 8
 
 
 def made_at_ms(task_id: bytes) -> int:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
 from task_helpers import ids
 from task_helpers.couriers._wire import Wire
-from task_helpers.couriers.store import Look, Store
+from task_helpers.couriers.store import IN_LINE, Look, Placement, Store
 from task_helpers.effects import Flow, Listen, News
 from task_helpers.exceptions import CourierUnavailable, TaskLost, TaskTimeout
 from task_helpers.outcomes import NOT_STORED
-
-NO_KEYWORDS: Mapping[str, int] = MappingProxyType({})
 
 
 class Awaited:
@@ -24,7 +21,7 @@ class Awaited:
 
     - tasks - (id, envelope) of those that the caller still holds: a store that was away and came
       back without them is given them again.
-    - placement - how they are added, the keywords of `Store.add`.
+    - place - where they are added.
     """
 
     def __init__(
@@ -34,14 +31,14 @@ class Awaited:
         queue: str,
         task_ids: Iterable[bytes],
         tasks: Sequence[tuple[bytes, bytes]] = (),
-        placement: Mapping[str, int] = NO_KEYWORDS,
+        place: Placement = IN_LINE,
     ) -> None:
         self._store = store
         self._wire = wire
         self._queue = queue
         self._missing = dict.fromkeys(task_ids)
         self._tasks = dict(tasks)
-        self._placement = placement
+        self._place = place
         self._found: dict[bytes, bytes] = {}
 
     def __enter__(self) -> Self:
@@ -53,7 +50,7 @@ class Awaited:
 
     def add(self) -> Flow[None]:
         """Adds the tasks."""
-        yield from self._store.add(self._queue, list(self._tasks.items()), **self._placement)
+        yield from self._store.add(self._queue, list(self._tasks.items()), self._place)
         self._added_at = time.monotonic()
 
     def look(self) -> Flow[None]:

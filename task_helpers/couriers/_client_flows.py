@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -12,9 +13,15 @@ from task_helpers import ids
 from task_helpers.counts import whole_number
 from task_helpers.couriers._awaited import Awaited
 from task_helpers.couriers._wire import Wire
-from task_helpers.couriers.options import HEAVIEST, AddOptions, CallOptions, CourierOptions
+from task_helpers.couriers.options import (
+    HEAVIEST,
+    LONGEST_KEY,
+    AddOptions,
+    CallOptions,
+    CourierOptions,
+)
 from task_helpers.couriers.queues import valid_queue_name
-from task_helpers.couriers.store import IMPATIENT_SECONDS, Store
+from task_helpers.couriers.store import IMPATIENT_SECONDS, Placement, Store
 from task_helpers.durations import Duration, milliseconds, seconds, timestamp_ms
 from task_helpers.effects import Flow
 from task_helpers.envelopes import NO_DEADLINE
@@ -22,7 +29,9 @@ from task_helpers.exceptions import (
     CourierUnavailable,
     DeserializationError,
     TaskCancelled,
+    TaskExpired,
     TaskHelpersError,
+    TaskLost,
     TaskResultDoesNotExist,
 )
 from task_helpers.tasks import TaskStatus
@@ -46,8 +55,13 @@ class ClientFlows:
         queue = valid_queue_name(queue_name)
         _refuse_unknown(options, AddOptions)
         tasks = yield from self._sealed(self._store, queue, tasks_data, options)
-        yield from self._store.add(queue, tasks, **_placement(options))
-        return [ids.to_uuid(task_id) for task_id, _ in tasks]
+        if (key := options.get("key")) is None:
+            yield from self._store.add(queue, tasks, _placement(options))
+            return [ids.to_uuid(task_id) for task_id, _ in tasks]
+        if len(tasks) != 1:
+            raise ValueError("a key is that of one task: use add_task_to_queue")
+        shared = yield from self._store.share(queue, tasks[0], digest(key), _placement(options))
+        return [ids.to_uuid(shared)]
 
     def call(
         self,
@@ -64,6 +78,8 @@ class ClientFlows:
         queue, until = valid_queue_name(queue_name), _until(timeout)
         _refuse_unknown(options, CallOptions)
         how = cast(AddOptions, {**options, "expires": timeout})
+        if options.get("key") is not None:
+            return (yield from self._call_shared(queue, task_data, until, how))
         store = self._bounded(until)
         tasks = yield from self._sealed(store, queue, [task_data], how)
         wanted = [task_id for task_id, _ in tasks]
@@ -79,6 +95,33 @@ class ClientFlows:
         [result] = yield from self._delivered(queue, wanted, found)
         return result
 
+    def _call_shared(self, queue: str, task_data: Any, until: float, how: AddOptions) -> Flow[Any]:
+        """
+        Waits for the unfinished task of this key, whoever added it. If that one has expired, since
+        another caller had less time, or the store lost it, there is a new one.
+        """
+        store, place, key = self._bounded(until), _placement(how), digest(how["key"])
+        while True:
+            begun_at = time.monotonic()
+            how["expires"] = max(0.0, until - begun_at)
+            [task] = yield from self._sealed(store, queue, [task_data], how)
+            with Awaited(store, self._wire, queue, [task[0]]) as awaited:
+                shared = yield from store.share(queue, task, key, place)
+                ours = shared == task[0]
+                found = (yield from awaited.collect(until)) if ours else {}
+            if not ours:
+                found = yield from self._collected(store, queue, [shared], until)
+            try:
+                [result] = yield from self._delivered(queue, [shared], found)
+            except TaskExpired:
+                if ours:
+                    raise
+            except TaskLost:
+                if store.steady_for() > time.monotonic() - begun_at:
+                    raise
+            else:
+                return result
+
     def _sealed(
         self, store: Store, queue: str, tasks_data: Iterable[Any], options: AddOptions
     ) -> Flow[list[tuple[bytes, bytes]]]:
@@ -88,8 +131,11 @@ class ClientFlows:
         header = self._wire.header(priority, deadline, self._store.channel)
         payloads = list(map(self._wire.payload, tasks_data))
         signed = self._wire.signed_payload
-        fresh = zip(ids.new_ids(len(payloads)), payloads, strict=True)
-        return [(task_id, header + signed(queue, task_id, payload)) for task_id, payload in fresh]
+        fresh = ids.new_ids(len(payloads))
+        if options.get("key") is not None:
+            fresh = list(map(ids.as_shared, fresh))
+        tasks = zip(fresh, payloads, strict=True)
+        return [(task_id, header + signed(queue, task_id, payload)) for task_id, payload in tasks]
 
     def _deadline(self, store: Store, expires: Duration | None) -> Flow[int]:
         if expires is None:
@@ -121,10 +167,16 @@ class ClientFlows:
     ) -> Flow[list[Any]]:
         queue, wanted = valid_queue_name(queue_name), [ids.to_bytes(i) for i in task_ids]
         until = None if timeout is None else _until(timeout)
-        with Awaited(self._bounded(until), self._wire, queue, wanted) as awaited:
-            yield from awaited.look()
-            found = yield from awaited.collect(until)
+        found = yield from self._collected(self._bounded(until), queue, wanted, until)
         return (yield from self._delivered(queue, wanted, found, delete_data, return_exceptions))
+
+    def _collected(
+        self, store: Store, queue: str, wanted: Sequence[bytes], until: float | None
+    ) -> Flow[dict[bytes, bytes]]:
+        """Of tasks that were added before: they may have ended meanwhile."""
+        with Awaited(store, self._wire, queue, wanted) as awaited:
+            yield from awaited.look()
+            return (yield from awaited.collect(until))
 
     def _bounded(self, until: float | None) -> Store:
         """For whoever does not wait longer: a store that is silent for that long is away."""
@@ -154,7 +206,11 @@ class ClientFlows:
         return results
 
     def _forget(self, queue: str, task_ids: Sequence[bytes]) -> Flow[None]:
-        """The results are read: when the store cannot be told soon, they expire by themselves."""
+        """
+        The results are read: when the store cannot be told soon, they expire by themselves. So do
+        those of tasks with a key, which others may still want to read.
+        """
+        task_ids = [task_id for task_id in task_ids if not ids.is_shared(task_id)]
         with suppress(CourierUnavailable):
             store = self._store.bounded(time.monotonic() + IMPATIENT_SECONDS)
             yield from store.forget(queue, task_ids)
@@ -201,17 +257,24 @@ def _refuse_unknown(options: CallOptions, kind: type[CallOptions]) -> None:
         raise TypeError(f"{name!r} is no option of a task: use {known}")
 
 
+def digest(key: Any) -> bytes:
+    """Longer than an id."""
+    if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY:
+        raise ValueError(f"key must be a text of 1 to {LONGEST_KEY} characters, not {key!r:.99}")
+    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=20).digest()
+
+
 def _until(timeout: Duration) -> float:
     return time.monotonic() + seconds(timeout, "timeout")
 
 
-def _placement(options: AddOptions) -> dict[str, int]:
+def _placement(options: AddOptions) -> Placement:
     delay, run_at = options.get("delay"), options.get("run_at")
     if delay is not None and run_at is not None:
         raise ValueError("give delay or run_at, not both")
-    return {
-        "priority": options.get("priority", 0),
-        "delay": 0 if delay is None else milliseconds(delay, "delay"),
-        "due": 0 if run_at is None else timestamp_ms(run_at),
-        "weight": whole_number(options.get("weight", 1), "weight", 0, HEAVIEST),
-    }
+    return Placement(
+        priority=options.get("priority", 0),
+        delay=0 if delay is None else milliseconds(delay, "delay"),
+        due=0 if run_at is None else timestamp_ms(run_at),
+        weight=whole_number(options.get("weight", 1), "weight", 0, HEAVIEST),
+    )

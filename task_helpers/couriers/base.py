@@ -46,6 +46,8 @@ class ClientTaskCourier(TaskCourier):
           ends with `TaskExpired`.
         - weight - how much of a batch it takes where workers have a `max_batch_weight`: a whole
           number from 0 to 1,000,000,000; 1 by default.
+        - key - 1 to 200 characters: while another task of this key is unfinished in the queue,
+          nothing is added, and the id is that of the other one. Its result can be read by all.
 
         Raises `SerializationError` and `PayloadTooLarge` for task_data that cannot be sent,
         `UnknownFunction` for a function that is not registered, `QueueFull` and `StoreFull` when
@@ -74,8 +76,8 @@ class ClientTaskCourier(TaskCourier):
         Adds a task, waits for its result and returns it. The timeout becomes the task's deadline:
         a worker does not begin what nobody waits for any more. If the store loses its data
         meanwhile, the task is added again. If the caller is interrupted, as by Ctrl-C, a task that
-        no worker has taken is cancelled. `priority` and `weight` are those of
-        `add_task_to_queue`.
+        no worker has taken is cancelled, unless it has a key. `priority`, `weight` and `key` are
+        those of `add_task_to_queue`.
 
         Raises `TaskTimeout` (a `TimeoutError`), the `PerformTaskError` that the task ended with,
         and what `add_task_to_queue` raises.

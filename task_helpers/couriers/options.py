@@ -14,6 +14,7 @@ SHORTEST_KEY = 16
 
 
 HEAVIEST = 1_000_000_000
+LONGEST_KEY = 200
 
 
 class CallOptions(TypedDict, total=False):
@@ -21,6 +22,7 @@ class CallOptions(TypedDict, total=False):
 
     priority: int
     weight: int
+    key: str | None
 
 
 class AddOptions(CallOptions, total=False):

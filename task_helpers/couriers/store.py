@@ -92,6 +92,29 @@ class TakeOptions(TypedDict, total=False):
     max_weight: int | None
 
 
+class Placement(NamedTuple):
+    """
+    Where new tasks stand.
+
+    - priority - -100 to 100, higher ones are taken first.
+    - delay - ms from now before which none is taken; due - the same as a point in time.
+    - weight - how much of a batch each of them takes.
+    """
+
+    priority: int = 0
+    delay: int = 0
+    due: int = 0
+    weight: int = 1
+
+    @property
+    def later(self) -> bool:
+        """They are not for now."""
+        return bool(self.delay or self.due)
+
+
+IN_LINE = Placement()
+
+
 class Taken(NamedTuple):
     """
     - tasks - (id, envelope) of the batch.
@@ -192,20 +215,25 @@ class Store(Protocol):
         self,
         queue: str,
         tasks: Sequence[tuple[bytes, bytes]],
-        *,
-        priority: int = 0,
-        delay: int = 0,
-        due: int = 0,
-        weight: int = 1,
+        place: Placement = IN_LINE,
     ) -> Flow[None]:
         """
         Queues (id, envelope) pairs. An id that is there already adds nothing.
 
-        - delay - ms from now before which no task is taken; due - the same as a point in time.
-        - weight - of each task.
-
         Raises QueueFull when the queue would exceed its bound and StoreFull when the store has
         no memory; in both cases nothing was added.
+        """
+
+    def share(
+        self,
+        queue: str,
+        task: tuple[bytes, bytes],
+        key: bytes,
+        place: Placement = IN_LINE,
+    ) -> Flow[bytes]:
+        """
+        As `add` for one task with a key: while another task of this key is unfinished, nothing is
+        added. Returns the id of the task that there is now.
         """
 
     def take(

@@ -115,6 +115,7 @@ class MemoryStand(Stand):
             "batches": state.batches,
             "dead": state.dead,
             "weights": state.weights,
+            "keys": state.by_key,
             "waiting": state.has_waiting(),
         }
         return [name for name, value in holds.items() if value]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from task_helpers import outcomes
-from task_helpers.couriers.store import End, Way
+from task_helpers.couriers.store import End, Placement, Way
 from task_helpers.envelopes import NO_CHANNEL, Header
 from task_helpers.exceptions import TaskCancelled
 from task_helpers.ids import made_at_ms, new_ids
@@ -63,7 +63,7 @@ def test_a_take_names_the_overdue_batches_and_what_is_due_next(
 ) -> None:
     ask("add", tasks(1))
     ask("take", TOKEN, 1, LEASE)
-    ask("add", tasks(1), delay=60_000)
+    ask("add", tasks(1), Placement(delay=60_000))
     stand.pass_leases(queue)
     taken = ask("take", OTHER, 1, LEASE)
     assert taken.overdue == [TOKEN]
@@ -135,7 +135,7 @@ def test_the_line_is_what_could_be_taken_and_how_old_the_oldest_is(ask: Ask) -> 
     assert ask("line")[:2] == ask("line", 0.01)[:2] == (0, 0)
     [(oldest, _), *_] = added = tasks(3)
     ask("add", added)
-    ask("add", tasks(2), priority=3)
+    ask("add", tasks(2), Placement(priority=3))
     length, made_at, now = ask("line", 5)
     assert (length, made_at) == (5, made_at_ms(oldest))
     assert 0 <= now - made_at < 5_000

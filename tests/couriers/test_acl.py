@@ -87,10 +87,11 @@ def do_as_client(stand: Stand) -> None:
     task_ids += [
         client.add_task_to_queue(Q, 3, priority=5),
         client.add_task_to_queue(Q, 4, delay=9),
+        client.add_task_to_queue(Q, 5, delay=9, key="shared"),
     ]
     stand.free.bulk_return_task_results(Q, stand.free.get_tasks(Q, 2))
     stand.free.get_tasks(Q, 1)
-    assert client.get_queue_stats(Q)[:3] == (1, 1, 1)
+    assert client.get_queue_stats(Q)[:3] == (1, 2, 1)
     assert client.get_task_status(Q, task_ids[1]) == TaskStatus.RUNNING
     assert client.cancel_task(Q, task_ids[4])
     assert client.check_for_done(Q, task_ids[0])

@@ -293,3 +293,21 @@ def test_an_error_of_a_batch_that_is_lost_meanwhile_is_refused_like_any_other(
     finish = giving.reply(0).asked
     assert (finish.name, finish.arguments[:2]) == ("finish", (Q, token))
     assert giving.reply({A}).ended
+
+
+# --- Sharing a task
+
+
+def test_who_shares_a_task_looks_for_its_result_after_it_began_to_listen(
+    store: ScriptedStore,
+) -> None:
+    # given a call with a key
+    flow = Driver(ClientFlows(store, OPTIONS).call(Q, 1, 60, key="report")).reply(1_000)
+    assert flow.asked.name == "share"
+    # when it is told of another task that there is
+    flow.reply(B)
+    # then it listens for that one, and looks since its result may have come before
+    assert [waiter.ids for waiter in store.lookout._waiters] == [(B,)]
+    assert flow.asked == Verb("look", (Q, [B]))
+    flow.reply([Look(success("result"), False)]).reply(None)
+    assert flow.result == "result"

@@ -73,7 +73,7 @@ endings = st.lists(st.sampled_from(["good", "bad", "hopeless"]), min_size=1, max
 lossy = st.sampled_from(["add", "take", "finish", "retry", "reclaim", "renew", "cancel"])
 lossy |= st.sampled_from(["requeue_dead", "repair", "any"])
 ends = st.sampled_from(["finish", "retry"])
-indexes = st.sampled_from(["p", "z", "s1", "s2", "d", "l", "c", "h"])
+indexes = st.sampled_from(["p", "z", "s1", "s2", "d", "l", "c", "h", "f"])
 
 
 class QueueLife(RuleBasedStateMachine):
@@ -151,6 +151,24 @@ class QueueLife(RuleBasedStateMachine):
         added_tasks = [Task(n, priority, limited, weight=weight) for n in data]
         self.model.add(new, added_tasks, at)
         self.known += new
+
+    @rule(key=st.sampled_from("abc"), bound=st.booleans(), loses=st.booleans())
+    def share(self, key: str, bound: bool, loses: bool) -> None:
+        if loses:
+            self.wires[WORKERS + bound].loses = "add"
+        there = self.model.shared(key)
+        fits = there or not bound or len(self.model.tasks) < ROOM
+        try:
+            shared = self.clients[bound].add_task_to_queue(Q, len(self.known), key=key).bytes
+        except QueueFull:
+            assert not fits
+            return
+        assert fits
+        if there:
+            assert shared == there
+        else:
+            self.model.add([shared], [Task(len(self.known), 0, False, key=key)], None)
+            self.known.append(shared)
 
     @rule(at=which)
     def cancel(self, at: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from task_helpers.couriers._client_flows import digest
 from task_helpers.envelopes import open_envelope
 from task_helpers.serializers import MsgpackSerializer
 from tests.support.model import QueueModel
@@ -55,4 +56,6 @@ def _ends_agree(seen: Seen, model: QueueModel) -> None:
     crashes = {i: t.in_company + 1000 * t.alone for i, t in model.tasks.items()}
     weighed = (model.tasks | model.dead).items()
     assert seen.weights == {task_id: t.weight for task_id, t in weighed if t.weight != 1}
+    keyed = {task_id: t.key for task_id, t in model.tasks.items() if t.key}
+    assert seen.flights == {*keyed, *map(digest, keyed.values())}
     assert seen.crashes == {task_id: count for task_id, count in crashes.items() if count}

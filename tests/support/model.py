@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from math import inf
 from typing import Any
 
+from task_helpers import ids
 from task_helpers.retries import RetryPolicy
 from task_helpers.tasks import TaskStatus
 from tests.support.places import LATER, NEW, Batch, Id, Places, Task, Token
@@ -49,7 +50,13 @@ class QueueModel(Places):
         self._end(task_id, CANCELLED)
         return True
 
+    def shared(self, key: str) -> Id | None:
+        """The unfinished task of this key."""
+        return next((i for i, task in self.tasks.items() if task.key == key), None)
+
     def read(self, task_id: Id) -> Result | None:
+        if ids.is_shared(task_id):
+            return self.results.get(task_id)
         return self.results.pop(task_id, None)
 
     def status(self, task_id: Id) -> TaskStatus:
@@ -231,7 +238,7 @@ class QueueModel(Places):
         """In the order given: that of the dead letters, newest first."""
         for task_id in task_ids:
             task = self.tasks[task_id] = self.dead.pop(task_id)
-            task.attempts = 0
+            task.attempts, task.key = 0, None
             task.forget_crashes()
             self.results.pop(task_id, None)
             self.pending.append(task_id)

@@ -21,6 +21,7 @@ class Task:
     - limited - it has a deadline; overdue - which has passed.
     - alone, in_company - crashes of workers that held it.
     - weight - 1 again when somebody deleted the weights.
+    - key - None again when somebody deleted the keys.
     """
 
     data: Any
@@ -31,6 +32,7 @@ class Task:
     alone: int = 0
     in_company: int = 0
     weight: int = 1
+    key: str | None = None
 
     def forget_crashes(self) -> None:
         self.alone = self.in_company = 0
@@ -96,6 +98,9 @@ class Places:
         if index == "l":
             for batch in self.batches.values():
                 batch.leased = batch.overdue = False
+        elif index == "f":
+            for task in self.tasks.values():
+                task.key = None
         elif index == "h":
             for task in self.tasks.values():
                 task.weight = 1

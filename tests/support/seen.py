@@ -25,6 +25,7 @@ class Seen(NamedTuple):
     leases: dict[Token, float]
     crashes: dict[Id, int]
     weights: dict[Id, int]
+    flights: set[bytes]
     wakes: bool
     dead: list[set[Id]]
     batches: dict[Token, list[Id]]
@@ -48,10 +49,11 @@ def look(server: redis.Redis, keys: QueueKeys) -> Seen:
     asked.zrange(keys.ranked, 0, -1)
     for key in (keys.delayed, keys.leases):
         asked.zrange(key, 0, -1, withscores=True)
-    asked.hgetall(keys.crashes).hgetall(keys.weights).exists(keys.wake).zrange(keys.dead, 0, -1)
+    asked.hgetall(keys.crashes).hgetall(keys.weights).hkeys(keys.flights)
+    asked.exists(keys.wake).zrange(keys.dead, 0, -1)
     asked.hkeys(keys.dead_tasks).hkeys(keys.dead_outcomes)
     asked.keys(keys.batch(b"*")).keys(keys.bucket(bytes(16))[:-1] + b"*")
-    tasks, p, s1, s2, z, d, leases, c, g, wakes, *dead, batches, buckets = asked.execute()
+    tasks, p, s1, s2, z, d, leases, c, g, f, wakes, *dead, batches, buckets = asked.execute()
     for key in batches:
         asked.lrange(key, 0, -1)
     for key in buckets:
@@ -64,6 +66,7 @@ def look(server: redis.Redis, keys: QueueKeys) -> Seen:
         dict(leases),
         {task_id: int(crashes) for task_id, crashes in c.items()},
         {task_id: int(weight) for task_id, weight in g.items()},
+        set(f),
         bool(wakes),
         [set(names) for names in dead],
         {k.removeprefix(keys.batch(b"")): v for k, v in zip(batches, found, strict=False)},

@@ -46,6 +46,8 @@ class MemoryQueue:
         self.batches: dict[bytes, Batch] = {}  # by token
         self.dead: dict[bytes, Buried] = {}  # oldest first
         self.weights: dict[bytes, int] = {}  # of tasks and dead letters, where it is not 1
+        self.by_key: dict[bytes, bytes] = {}  # key -> unfinished task
+        self._keys: dict[bytes, bytes] = {}  # the same the other way round
         self.workers: dict[str, int] = {}  # name -> when it last reported
         self.tally = Tally()
         self._ready: list[tuple[int, int, bytes]] = []  # heap of rank, sequence, id
@@ -70,6 +72,10 @@ class MemoryQueue:
                     self.delayed[task_id] = due, rank
                 else:
                     self._push(task_id, rank)
+
+    def set_key(self, task_id: bytes, key: bytes) -> None:
+        self.by_key[key] = task_id
+        self._keys[task_id] = key
 
     def outcome(self, task_id: bytes, now: int) -> bytes | None:
         outcome, expiry = self._results.get(task_id, (None, 0))
@@ -267,5 +273,7 @@ class MemoryQueue:
 
     def _remove(self, task_id: bytes) -> None:
         del self.tasks[task_id]
+        if (key := self._keys.pop(task_id, None)) is not None:
+            del self.by_key[key]
         self.delayed.pop(task_id, None)
         self._crashes.pop(task_id, None)

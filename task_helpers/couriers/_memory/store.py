@@ -13,12 +13,14 @@ from task_helpers.couriers._memory.queue import RANK_OF_NONE, MemoryQueue
 from task_helpers.couriers._memory.server import MemoryServer, Place, Step
 from task_helpers.couriers.options import CourierOptions
 from task_helpers.couriers.store import (
+    IN_LINE,
     WORKER_FORGOTTEN_MS,
     Again,
     Buried,
     End,
     Line,
     Look,
+    Placement,
     QueueStats,
     Reclaimed,
     Taken,
@@ -51,28 +53,34 @@ class MemoryStore:
     # --- The client's side
 
     def add(
-        self,
-        queue: str,
-        tasks: Sequence[tuple[bytes, bytes]],
-        *,
-        priority: int = 0,
-        delay: int = 0,
-        due: int = 0,
-        weight: int = 1,
+        self, queue: str, tasks: Sequence[tuple[bytes, bytes]], place: Placement = IN_LINE
     ) -> Flow[None]:
-        place, later = self._server.place(queue), bool(delay or due)
+        at = self._server.place(queue)
+        return _step(lambda: self._add(at, tasks, place))
 
-        def act() -> None:
-            fresh = [task for task in tasks if task[0] not in place.queue.tasks]
-            pace = _pace(place.queue)
-            limit = self._door.limit(pace, later)
-            if fresh and limit is not None and pace.length + len(fresh) > limit:
-                raise self._door.refusal(len(fresh), pace, later)
-            at = self._server.now() + delay if delay else due
-            place.queue.add(fresh, RANK_OF_NONE - priority, at, weight)
-            place.wake_workers()
+    def share(
+        self, queue: str, task: tuple[bytes, bytes], key: bytes, place: Placement = IN_LINE
+    ) -> Flow[bytes]:
+        at = self._server.place(queue)
+
+        def act() -> bytes:
+            if (shared := at.queue.by_key.get(key)) is not None:
+                return shared
+            self._add(at, [task], place)
+            at.queue.set_key(task[0], key)
+            return task[0]
 
         return _step(act)
+
+    def _add(self, at: Place, tasks: Sequence[tuple[bytes, bytes]], place: Placement) -> None:
+        queue, pace = at.queue, _pace(at.queue)
+        fresh = [task for task in tasks if task[0] not in queue.tasks]
+        limit = self._door.limit(pace, place.later)
+        if fresh and limit is not None and pace.length + len(fresh) > limit:
+            raise self._door.refusal(len(fresh), pace, place.later)
+        due = self._server.now() + place.delay if place.delay else place.due
+        queue.add(fresh, RANK_OF_NONE - place.priority, due, place.weight)
+        at.wake_workers()
 
     def outcomes(self, queue: str, ids: Sequence[bytes]) -> Flow[list[bytes | None]]:
         looks = yield from self.look(queue, ids)

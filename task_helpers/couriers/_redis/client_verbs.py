@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from task_helpers.couriers._lookout import Lookout
 from task_helpers.couriers._redis.admission import Admission
 from task_helpers.couriers._redis.chunks import chunks
 from task_helpers.couriers._redis.commands import Argument
-from task_helpers.couriers.store import Look
+from task_helpers.couriers.store import IN_LINE, Look, Placement
 from task_helpers.effects import Flow
 from task_helpers.envelopes import NO_CHANNEL, open_envelope
 from task_helpers.exceptions import CourierError, DeserializationError, QueueFull
@@ -23,46 +24,48 @@ class ClientVerbs(Admission):
     """See `Store`."""
 
     def add(
-        self,
-        queue: str,
-        tasks: Sequence[tuple[bytes, bytes]],
-        *,
-        priority: int = 0,
-        delay: int = 0,
-        due: int = 0,
-        weight: int = 1,
-    ) -> Flow[None]:
-        later = bool(delay or due)
-        limit = yield from self._limit(queue, later)
-        try:
-            yield from self._admit(queue, tasks, limit, (100 - priority, delay, due), weight)
-        except QueueFull:
-            raise (yield from self._refusal(queue, len(tasks), later)) from None
-
-    def _admit(
-        self,
-        queue: str,
-        tasks: Sequence[tuple[bytes, bytes]],
-        limit: int | None,
-        place: tuple[int, int, int],
-        weight: int,
+        self, queue: str, tasks: Sequence[tuple[bytes, bytes]], place: Placement = IN_LINE
     ) -> Flow[None]:
         """The first chunk is admitted only if all of them fit, so a bulk add is all or nothing."""
-        keys, left = self._of(queue), len(tasks)
-        for chunk in chunks(tasks, lambda task: len(task[1])):
-            left -= len(chunk)
-            task_ids = [task_id for task_id, _ in chunk]
-            room = ANY_LENGTH if limit is None else max(0, limit - left)
-            arguments: list[Argument] = [room, *place, len(chunk), *task_ids]
-            arguments.extend(envelope for _, envelope in chunk)
-            if weight != 1:
-                arguments.append(weight)
-            first = [keys.tasks, keys.pending, keys.ranked, keys.delayed, keys.wake, keys.sequence]
-            first.append(keys.weights)
-            yield from self._ask.script(
-                "add", first, arguments, repeat_keys=first + [keys.bucket(i) for i in task_ids]
-            )
-            limit = None
+        limit, left = (yield from self._limit(queue, place.later)), len(tasks)
+        try:
+            for chunk in chunks(tasks, lambda task: len(task[1])):
+                left -= len(chunk)
+                room = ANY_LENGTH if limit is None else max(0, limit - left)
+                yield from self._add(queue, chunk, room, place)
+                limit = None
+        except QueueFull:
+            raise (yield from self._refusal(queue, len(tasks), place.later)) from None
+
+    def share(
+        self, queue: str, task: tuple[bytes, bytes], key: bytes, place: Placement = IN_LINE
+    ) -> Flow[bytes]:
+        limit = yield from self._limit(queue, place.later)
+        room = ANY_LENGTH if limit is None else limit
+        channel = self._hint_channel(self.channel)
+        try:
+            reply = yield from self._add(queue, [task], room, place, key, channel)
+        except QueueFull:
+            raise (yield from self._refusal(queue, 1, place.later)) from None
+        return reply if isinstance(reply, bytes) else task[0]
+
+    def _add(
+        self,
+        queue: str,
+        tasks: Sequence[tuple[bytes, bytes]],
+        room: int,
+        place: Placement,
+        *sharing: bytes,
+    ) -> Flow[Any]:
+        keys, task_ids = self._of(queue), [task_id for task_id, _ in tasks]
+        rank, count = 100 - place.priority, len(tasks)
+        arguments: list[Argument] = [room, rank, place.delay, place.due, count, *task_ids]
+        arguments.extend(envelope for _, envelope in tasks)
+        if sharing or place.weight != 1:
+            arguments += [place.weight, *sharing]
+        names = keys.for_adding()
+        repeat_keys = names + [keys.bucket(task_id) for task_id in task_ids]
+        return (yield from self._ask.script("add", names, arguments, repeat_keys=repeat_keys))
 
     def outcomes(self, queue: str, ids: Sequence[bytes]) -> Flow[list[bytes | None]]:
         buckets = self._by_bucket(queue, ids)
@@ -100,7 +103,7 @@ class ClientVerbs(Admission):
             )
             counts = keys.counts((yield from self.now()))
             names = [keys.tasks, keys.leases, keys.ranked, keys.delayed, keys.crashes]
-            names += [keys.weights, counts]
+            names += [keys.weights, keys.flights, counts]
             channel = self._hint_channel(_channel_of(envelope))
             answer = yield from self._ask.script(
                 "cancel",

@@ -15,6 +15,7 @@ Every key name. All keys of a queue share one hash tag, so a queue is one slot o
     w            zset    one wake marker; idle workers block in BZPOPMIN
     k            zset    worker -> when it last reported, ms
     g            hash    id -> token of its batch and how far the task is; expires
+    f            hash    digest of a key -> id, and id -> who shares the task; of unfinished tasks
     n:<minute>   hash    done, failed, expired, cancelled -> how many ended so; an hour long
     v            hash    since, ended, rate: how fast a backlog is worked off; none without one
     r:<bucket>   hash    id -> outcome, expires; the bucket is the second (1,024 ms) the id was made
@@ -42,20 +43,24 @@ class QueueKeys:
         self.leases, self.wake, self.workers = base + b"l", base + b"w", base + b"k"
         self.dead, self.dead_tasks, self.dead_outcomes = base + b"x", base + b"xm", base + b"xe"
         self.progress, self.weights = base + b"g", base + b"h"
-        self.drain = base + b"v"
+        self.drain, self.flights = base + b"v", base + b"f"
         self._batch, self._bucket, self._counts = base + b"b:", base + b"r:", base + b"n:"
 
     def indexes(self) -> dict[bytes, bytes]:
         """The type of each key that can be rebuilt, or done without."""
         lists = dict.fromkeys((self.pending, self.few, self.alone), b"list")
         ordered = (self.ranked, self.delayed, self.leases, self.wake, self.workers, self.dead)
-        sparse = (self.crashes, self.weights, self.progress, self.drain)
+        sparse = (self.crashes, self.weights, self.progress, self.drain, self.flights)
         hashes = (*sparse, self.dead_tasks, self.dead_outcomes)
         return {
             **lists,
             **dict.fromkeys(ordered, b"zset"),
             **dict.fromkeys(hashes, b"hash"),
         }
+
+    def for_adding(self) -> list[bytes]:
+        lines = [self.pending, self.ranked, self.delayed, self.wake, self.sequence]
+        return [self.tasks, *lines, self.weights, self.flights]
 
     def batch(self, token: bytes) -> bytes:
         return self._batch + token

@@ -102,7 +102,7 @@ class WorkerVerbs(Verbs):
         names += [keys.dead, keys.dead_tasks, keys.dead_outcomes, keys.counts(now), keys.drain]
         refused = yield from self._ask.script(
             "finish",
-            [*names, keys.progress, keys.weights, *(bucket for bucket, _ in groups)],
+            [*names, keys.progress, keys.weights, keys.flights, *(bucket for bucket, _ in groups)],
             [
                 *(token, options.result_ttl_ms, int(last), options.max_dead_letters),
                 *(len(ends), len(hints)),

@@ -5,19 +5,41 @@
 -- HSET comes last among the writes: if one before it is refused, an id may stand in a line, where take
 -- skips it, but nothing was added. On a full Redis the first of them is refused.
 --
--- KEYS  1 m  2 p  3 z  4 d  5 w  6 seq  7 h   on a repeat: 8.. the result bucket of each id
+-- A task with a key comes alone. While another task of this key is unfinished nothing is added: the caller
+-- shares that one, and gets its hint too.
+--
+-- KEYS  1 m  2 p  3 z  4 d  5 w  6 seq  7 h  8 f   on a repeat: 9.. the result bucket of each id
 -- ARGV  1 most unfinished tasks, -1: any number   2 rank   3 delay in ms   4 due time in ms, 0: none
 --       5 n   then n ids, then n envelopes, then the weight of each, unless it is 1
--- Returns how many were new; error QUEUEFULL.
+--       for a task with a key: after its weight the digest of the key, and the client's channel
+-- Returns how many were new, or the id of the task that is shared; error QUEUEFULL.
 
-local m, p, z, d, w, seq, h = unpack(KEYS, 1, 7)
+local m, p, z, d, w, seq, h, f = unpack(KEYS, 1, 8)
 local limit, rank, delay, due, n = unpack(ARGV, 1, 5)
 limit, rank, delay, due, n = tonumber(limit), tonumber(rank), tonumber(delay), tonumber(due), tonumber(n)
 local call = redis.call
 
 local function ended(at)
-  local bucket = KEYS[7 + at]
+  local bucket = KEYS[8 + at]
   return bucket and call('HEXISTS', bucket, ARGV[5 + at]) == 1
+end
+
+local weight, digest, channel = unpack(ARGV, 6 + 2 * n, 8 + 2 * n)
+
+local function share(id)
+  local packed = call('HGET', f, id)
+  local flight = packed and cmsgpack.unpack(packed) or { digest, '' }
+  for at = 2, #flight do
+    if flight[at] == channel then return end
+  end
+  flight[#flight + 1] = channel
+  call('HSET', f, id, cmsgpack.pack(flight))
+end
+
+local shared = digest and call('HGET', f, digest)
+if shared and shared ~= ARGV[6] and call('HEXISTS', m, shared) == 1 then
+  share(shared)
+  return shared
 end
 
 local unfinished = call('HMGET', m, unpack(ARGV, 6, 5 + n))
@@ -46,8 +68,7 @@ local function ranked(key, score_of)
 end
 
 call('ZADD', w, 0, '0')
-local weight = ARGV[6 + 2 * n]
-if weight then
+if weight and weight ~= '1' then
   local weights = {}
   for at, id in ipairs(ids) do weights[2 * at - 1], weights[2 * at] = id, weight end
   call('HSET', h, unpack(weights))
@@ -64,5 +85,6 @@ else
   local before = call('INCRBY', seq, #ids) - #ids
   ranked(z, function(at) return rank * 2 ^ 44 + before + at end)
 end
+if digest then call('HSET', f, digest, ids[1], ids[1], cmsgpack.pack({ digest, channel })) end
 call('HSET', m, unpack(fields))
 return #ids

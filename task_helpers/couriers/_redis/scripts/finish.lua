@@ -12,17 +12,17 @@
 --   dead     an error, and the task is kept among the dead letters, where the oldest make room
 --   expired  an error, but nobody performed the task
 --
--- KEYS  1 m  2 l  3 b:<token>  4 c  5 x  6 xm  7 xe  8 n:<minute>  9 v  10 g  11 h
---       12.. the bucket of each group
+-- KEYS  1 m  2 l  3 b:<token>  4 c  5 x  6 xm  7 xe  8 n:<minute>  9 v  10 g  11 h  12 f
+--       13.. the bucket of each group
 -- ARGV  1 token   2 ttl of an outcome in ms   3 last: 1 closes the batch   4 most dead letters
 --       5 n   6 number of hints
 --       then per group: way, size · per hint: channel, its ids one after the other
 --       then n ids, n outcomes, both in the order of the groups; an empty outcome is not stored
 -- Returns the refused ids.
 
-local m, l, batch, c, x, xm, xe, n_minute, v, g, h = unpack(KEYS, 1, 11)
+local m, l, batch, c, x, xm, xe, n_minute, v, g, h, f = unpack(KEYS, 1, 12)
 local token, ttl, last, most_dead = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
-local n, hints, groups = tonumber(ARGV[5]), tonumber(ARGV[6]), #KEYS - 11
+local n, hints, groups = tonumber(ARGV[5]), tonumber(ARGV[6]), #KEYS - 12
 local hints_at = 6 + 2 * groups
 local ids_at = hints_at + 2 * hints
 local call, hinted_bytes = redis.call, 1000     -- larger outcomes do not travel in a hint
@@ -94,9 +94,20 @@ local function forget(key, ids)
   if #ids > 0 and call('EXISTS', key) == 1 then redis.pcall('HDEL', key, unpack(ids)) end
 end
 
+local function land()                          -- keys are free again; all who share a task get the hint
+  if #ended == 0 or call('EXISTS', f) == 0 then return end
+  for at, flight in ipairs(redis.pcall('HMGET', f, unpack(ended))) do
+    if flight then
+      flight = cmsgpack.unpack(flight)
+      call('HDEL', f, ended[at], flight[1])
+      for k = 3, #flight do call('PUBLISH', flight[k], hint(ended[at])) end   -- the first is among the hints
+    end
+  end
+end
+
 local at = ids_at
 for group = 1, groups do
-  local bucket, way, size = KEYS[11 + group], ARGV[5 + 2 * group], tonumber(ARGV[6 + 2 * group])
+  local bucket, way, size = KEYS[12 + group], ARGV[5 + 2 * group], tonumber(ARGV[6 + 2 * group])
   local fields, k = {}, 0
   for _ = 1, size do
     at = at + 1
@@ -124,5 +135,6 @@ if buried > 0 then
   end
 end
 count()
+land()
 for k = hints_at + 1, ids_at, 2 do call('PUBLISH', ARGV[k], hint(ARGV[k + 1])) end
 return refused

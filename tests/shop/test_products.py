@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection
+from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 
 from django_task_helpers import courier
@@ -127,10 +128,10 @@ def test_a_failed_task_is_a_bad_gateway_that_names_the_task_but_no_cause(
     client, work, monkeypatch
 ) -> None:
     # given
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise DatabaseError("secret")
 
-    monkeypatch.setattr(Product.objects, "bulk_create", refuse)
+    monkeypatch.setattr(QuerySet, "bulk_create", refuse)
     # when
     response = in_thread(post, client, TOMATO)
     work(QUEUE)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 
 from django_task_helpers.conf import known
 from task_helpers.tasks import Task
@@ -28,7 +28,10 @@ def among_databases(worker: BaseWorker) -> Callable[[list[Task]], Any]:
     def perform(tasks: list[Task]) -> Any:
         with atomic_on(aliases):
             returned = perform_tasks(tasks)
-            return None if returned is None else list(returned)  # a generator works here
+            results = None if returned is None else list(returned)  # a generator works here
+            if any(map(_is_spoiled, aliases)):
+                raise _error_among(results)
+        return results
 
     return perform
 
@@ -60,6 +63,23 @@ def atomic_aliases(worker: BaseWorker) -> list[str]:
             f"atomic names {unknown[0]!r}, which is no database. {known(connections, unknown[0])}"
         )
     return aliases
+
+
+def _is_spoiled(alias: str) -> bool:
+    """Whether the transaction undoes all, though no error is raised that says so."""
+    connection = connections[alias]
+    return connection.get_rollback() or not connection.is_usable()
+
+
+def _error_among(results: Any) -> Exception:
+    """Why a transaction is spoiled: by an error that was caught and, hopefully, given as result."""
+    pairs = (item for item in results or () if isinstance(item, (tuple, list)) and len(item) == 2)
+    errors = [result for _, result in pairs if isinstance(result, Exception)]
+    unexplained = transaction.TransactionManagementError(
+        "an error of the database was caught inside of the transaction, which undoes all that was "
+        "done there: let it be raised, or put what may fail into an atomic() block of its own"
+    )
+    return min(errors, key=lambda error: not isinstance(error, DatabaseError), default=unexplained)
 
 
 def _has_database() -> bool:

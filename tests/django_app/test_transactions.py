@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
+from django.db import IntegrityError, connections
 
 from django_task_helpers import courier
 from django_task_helpers.workers import build_worker
@@ -35,6 +37,27 @@ class RowByRow(BaseWorker):
     def _depth() -> int:
         connection = connections["default"]
         return len(connection.savepoint_ids) + connection.in_atomic_block
+
+
+class OneByOne(BaseWorker):
+    """Its errors are caught, and given as results, by BaseWorker."""
+
+    queue_name = Q
+    burst = True
+    on_batch_error = "split"
+
+    def perform_single_task(self, task: Any) -> Any:
+        return Group.objects.create(name=task[1]).pk
+
+
+class Hiding(OneByOne):
+    """Catches what the database raised, and says nothing."""
+
+    def perform_tasks(self, tasks: Any) -> Any:
+        for _, name in tasks:
+            with suppress(IntegrityError):
+                Group.objects.create(name=name)
+        return [(task_id, "saved") for task_id, _ in tasks]
 
 
 class Careless(RowByRow):
@@ -113,6 +136,30 @@ def test_a_worker_may_ask_for_a_transaction_where_nothing_is_repeated(rows) -> N
 def test_where_nothing_is_repeated_there_is_no_transaction(rows) -> None:
     worker, _ = rows(RowByRow, ["a", ""], on_batch_error="fail")
     assert (worker.depths, saved()) == ([0], ["a", ""])
+
+
+@pytest.mark.parametrize("transaction", [True, False], ids=["alone", "in a TestCase"])
+def test_an_error_that_was_caught_and_spoiled_the_transaction_is_found(
+    request, rows, transaction: bool
+) -> None:
+    # given a name that is taken, and a worker whose tasks fail one by one
+    request.getfixturevalue("transactional_db" if transaction else "db")
+    Group.objects.create(name="taken")
+    # when the error of one task has undone what the others of its call did
+    _, (a, error, b) = rows(OneByOne, ["a", "taken", "b"])
+    # then that call counts as failed, so that each caller is told the truth
+    assert error.exception_type == "IntegrityError"
+    assert dict(Group.objects.values_list("name", "pk")).items() >= {"a": a, "b": b}.items()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_hidden_error_undid_is_not_told_as_a_success(rows) -> None:
+    Group.objects.create(name="taken")
+    _, (a, error, b) = rows(Hiding, ["a", "taken", "b"])
+    assert (a, b) == ("saved", "saved")
+    assert error.exception_type == "TransactionManagementError"
+    assert "caught" in error.message
+    assert set(Group.objects.values_list("name", flat=True)) == {"taken", "a", "b"}
 
 
 def test_a_database_that_is_not_there_names_the_setting(rows) -> None:

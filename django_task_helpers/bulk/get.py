@@ -49,7 +49,8 @@ class BulkGetWorker(RowsWorker):
         columns = [self._column(self.lookup_field)]
         found: dict[Key, list[Any]] = {key: [] for key in keys}
         for row in self.queryset().filter(**with_keys(columns, keys)):
-            found[key_of(columns, row)].append(row)
+            if (key := key_of(columns, row)) in found:  # not where the database ignores case
+                found[key].append(row)
         return found
 
     def _shown_row(self, rows: list[Any]) -> Any:

@@ -106,9 +106,12 @@ class RowsWorker(BaseWorker):
 
     def _cleaned(self, instance: T, exclude: Collection[str] = ()) -> T:
         if self.validate:
-            foreign = {field.name for field in self._model._meta.fields if field.remote_field}
-            self.clean(instance, foreign.union(exclude))
+            self.clean(instance, self._foreign.union(exclude))
         return instance
+
+    @cached_property
+    def _foreign(self) -> set[str]:
+        return {field.name for field in self._model._meta.fields if field.remote_field}
 
 
 def sorted_out(

@@ -13,7 +13,9 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from django_task_helpers import courier as django_courier
 from django_task_helpers.bulk import BulkCreateWorker, BulkGetWorker, BulkUpdateWorker
+from django_task_helpers.workers import build_worker
 from shop.models import Product
 from task_helpers.couriers.memory import MemoryClientWorkerTaskCourier
 from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
@@ -208,6 +210,18 @@ def test_without_fields_a_result_shows_all_columns(results_of: Results) -> None:
 def test_a_model_may_be_named_by_its_label(results_of: Results) -> None:
     [row] = results_of(BulkCreateWorker, groups(1), queue_name=Q, model="auth.Group")
     assert row == Group.objects.values().get()
+
+
+def test_a_worker_may_be_settings_alone(on_memory: Any) -> None:
+    # given a queue whose worker is one of ours, with the model in its options
+    options = {"model": "auth.Group", "fields": ["name"]}
+    worker = "django_task_helpers.bulk.BulkCreateWorker"
+    on_memory({Q: {"WORKER": worker, "OPTIONS": options}})
+    task_id = django_courier.add_task_to_queue(Q, {"name": "a"})
+    # when it is run as the command runs it
+    build_worker(Q, burst=True).perform()
+    # then it saves
+    assert django_courier.get_task_result(Q, task_id) == {"name": "a"}
 
 
 # --- Creating what is there already

@@ -9,9 +9,8 @@ decoding, RESP2, a socket timeout longer than any block.
 from __future__ import annotations
 
 import socket
-import threading
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -19,32 +18,10 @@ from redis.retry import Retry
 
 from task_helpers.couriers._redis.commands import Command
 from task_helpers.couriers._redis.forks import restart_after_fork
+from task_helpers.couriers._redis.link import Connection, Link, packed
 
 SOCKET_TIMEOUT = 5.0
 """Seconds without a byte after which a connection is taken for dead; above any block."""
-
-SHORTEST_TIMEOUT = 0.01
-"""A socket timeout of 0 would mean not to wait at all."""
-
-SHARED_CONNECTIONS = 2
-"""Enough for any number of threads: one holds a connection for one round trip."""
-
-
-class Connection(Protocol):
-    """What is used of a connection of redis-py."""
-
-    def connect(self) -> None: ...
-
-    _sock: socket.socket | None
-    socket_timeout: float
-    socket_connect_timeout: float
-
-    def pack_commands(self, commands: Iterable[Command]) -> list[bytes]: ...
-    def send_packed_command(self, command: list[bytes], check_health: bool) -> None: ...
-    def read_response(self) -> Any: ...
-    def can_read(self, timeout: float) -> bool: ...
-    def disconnect(self) -> None: ...
-
 
 _THEIR_BEHAVIOUR = (
     "retry",
@@ -78,17 +55,16 @@ class Connector:
         self._class = pool.connection_class
         self._settings = _own_settings(pool.connection_class, pool.connection_kwargs)
 
-    def connection(self, timeout: float = SOCKET_TIMEOUT) -> Connection:
+    def link(self, seconds: float = SOCKET_TIMEOUT) -> Link:
         """
         A new one, connected: through Sentinel it must be asked for that by itself.
 
-        - timeout - seconds for each step of connecting.
+        - seconds - for each step of connecting.
         """
         connection: Connection = self._class(**self._settings)
-        _set_timeout(connection, timeout)
+        connection.socket_timeout = connection.socket_connect_timeout = seconds
         connection.connect()
-        _set_timeout(connection, SOCKET_TIMEOUT)
-        return connection
+        return Link(connection)
 
     def address(self) -> str:
         """For messages: host and port, the path of the socket, or the name that Sentinel knows."""
@@ -121,20 +97,17 @@ def _keepalive() -> dict[int, int]:
 
 class Pool:
     """
-    Idle connections, the last used first. Safe for threads and after a fork.
-
-    - limit - most connections in use at once, others wait for one; None: any number.
+    A connection for each thread that blocks in Redis; idle ones are used again, the last used
+    first. Safe for threads and after a fork.
     """
 
-    def __init__(self, connector: Connector, limit: int | None = None) -> None:
+    def __init__(self, connector: Connector) -> None:
         self._connector = connector
-        self._limit = limit
         self.restart()
         restart_after_fork(self)
 
     def restart(self) -> None:
-        self._idle: list[Connection] = []
-        self._free = threading.Semaphore(self._limit) if self._limit else None
+        self._idle: list[Link] = []
 
     def exchange(self, commands: Sequence[Command], within: float) -> list[Any]:
         """
@@ -142,51 +115,31 @@ class Pool:
         `ConnectionError` or `TimeoutError` when the connection breaks or `within` seconds are
         over: then nobody knows whether the commands were run.
         """
-        free, within = self._free, min(max(within, SHORTEST_TIMEOUT), SOCKET_TIMEOUT)
-        if free and not free.acquire(timeout=within):
-            raise redis.TimeoutError("all connections wait for an answer")
+        within = min(within, SOCKET_TIMEOUT)
+        link = self._take(within)
         try:
-            return self._exchange(commands, within)
-        finally:
-            if free:
-                free.release()
-
-    def _exchange(self, commands: Sequence[Command], within: float) -> list[Any]:
-        connection = self._take(within)
-        try:
-            _set_timeout(connection, within)
-            connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-            replies = [_reply(connection) for _ in commands]
+            link.send(packed(commands), within)
+            replies = [link.read() for _ in commands]
         except BaseException:
-            connection.disconnect()  # a late reply must not be read as that of the next command
+            link.close()  # a late reply must not be read as that of the next command
             raise
-        if any(isinstance(reply, redis.exceptions.ReadOnlyError) for reply in replies):
-            connection.disconnect()  # a failover: connect anew, to the new master
+        if is_demoted(replies):
+            link.close()
         else:
-            self._idle.append(connection)
+            self._idle.append(link)
         return replies
 
-    def _take(self, within: float) -> Connection:
+    def _take(self, within: float) -> Link:
         try:
             return self._idle.pop()  # asking first whether there is one would be a race
         except IndexError:
-            return self._connector.connection(within)
+            return self._connector.link(within)
 
     def close(self) -> None:
         while self._idle:
-            self._idle.pop().disconnect()
+            self._idle.pop().close()
 
 
-def _set_timeout(connection: Connection, seconds: float) -> None:
-    """Of the socket there is, or of the one that the connection is about to open."""
-    if connection._sock:
-        connection._sock.settimeout(seconds)
-    else:
-        connection.socket_timeout = connection.socket_connect_timeout = seconds
-
-
-def _reply(connection: Connection) -> Any:
-    try:
-        return connection.read_response()
-    except redis.ResponseError as error:
-        return error
+def is_demoted(replies: Sequence[Any]) -> bool:
+    """After a failover: connect anew, to the new master."""
+    return any(isinstance(reply, redis.exceptions.ReadOnlyError) for reply in replies)

@@ -6,6 +6,16 @@ from redis import exceptions as theirs
 
 from task_helpers.exceptions import CourierError, CourierUnavailable, QueueFull, StoreFull
 
+_BY_CODE: dict[str, type[theirs.RedisError]] = {
+    "NOSCRIPT": theirs.NoScriptError,
+    "READONLY": theirs.ReadOnlyError,
+    "LOADING": theirs.BusyLoadingError,
+    "TRYAGAIN": theirs.TryAgainError,
+    "CLUSTERDOWN": theirs.ClusterDownError,
+    "MASTERDOWN": theirs.MasterDownError,
+    "NOAUTH": theirs.AuthenticationError,
+    "WRONGPASS": theirs.AuthenticationError,
+}
 _LASTING = (theirs.AuthenticationError, theirs.AuthorizationError)
 _PASSING = (
     theirs.ConnectionError,  # loading a dump (BusyLoadingError) is one of these
@@ -22,6 +32,11 @@ _PASSING_TEXTS = (
     "NOREPLICAS ",
     "UNBLOCKED ",  # the master became a replica while we waited in BZPOPMIN
 )
+
+
+def reply_error(text: str) -> theirs.RedisError:
+    """What stands for an error of the server among replies."""
+    return _BY_CODE.get(text.partition(" ")[0], theirs.ResponseError)(text)
 
 
 def passes(error: Exception) -> bool:

@@ -6,7 +6,8 @@ import time
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from task_helpers.couriers._redis.connections import Connection, Connector
+from task_helpers.couriers._redis.connections import Connector
+from task_helpers.couriers._redis.link import Link, packed
 from task_helpers.couriers._redis.messages import Hint, understood
 
 SILENCE = 5.0
@@ -23,7 +24,7 @@ class Subscription:
     def __init__(self, connector: Connector, channel: bytes) -> None:
         self._connector = connector
         self._channel = channel
-        self._connection: Connection | None = None
+        self._link: Link | None = None
         self._read_at = self._heard_at = self._pinged_at = 0.0
 
     def read(self, seconds: float) -> Hint | None:
@@ -39,37 +40,36 @@ class Subscription:
 
     def is_idle(self) -> bool:
         """Connected, but nobody has read it for a while: what it is sent piles up in Redis."""
-        return self._connection is not None and time.monotonic() - self._read_at > SILENCE
+        return self._link is not None and time.monotonic() - self._read_at > SILENCE
 
     def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection:
-            connection.disconnect()
+        link, self._link = self._link, None
+        if link:
+            link.close()
 
     def _read(self, seconds: float) -> Hint | None:
-        connection = self._connection or self._connect()
-        heard = connection.can_read(timeout=seconds)
-        self._read_at = time.monotonic()
-        if not heard:
-            self._check_silence(connection)
+        link = self._link or self._connect()
+        link.patience(seconds)
+        try:
+            message = link.read()
+        except TimeoutError:
+            self._read_at = time.monotonic()
+            self._check_silence(link)
             return ()
-        self._heard_at = self._read_at
-        return understood(connection.read_response())
+        self._read_at = self._heard_at = time.monotonic()
+        return understood(message)
 
-    def _connect(self) -> Connection:
-        self._connection = connection = self._connector.connection()
-        self._send(connection, "SUBSCRIBE", self._channel)
+    def _connect(self) -> Link:
+        self._link = link = self._connector.link()
+        link.send(packed([("SUBSCRIBE", self._channel)]), SILENCE)
         self._heard_at = time.monotonic()
-        return connection
+        return link
 
-    def _check_silence(self, connection: Connection) -> None:
+    def _check_silence(self, link: Link) -> None:
         """A connection can die without a word."""
         if self._read_at - max(self._heard_at, self._pinged_at) < SILENCE:
             return
         if self._pinged_at > self._heard_at:
             raise RedisTimeoutError("no answer to a ping")
-        self._send(connection, "PING")
+        link.send(packed([("PING",)]), SILENCE)
         self._pinged_at = self._read_at
-
-    def _send(self, connection: Connection, *command: str | bytes) -> None:
-        connection.send_packed_command(connection.pack_commands([command]), check_health=False)

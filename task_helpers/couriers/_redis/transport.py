@@ -6,8 +6,9 @@ import time
 from typing import Any
 
 from task_helpers.couriers._redis.commands import Send
-from task_helpers.couriers._redis.connections import SHARED_CONNECTIONS, Connector, Pool
+from task_helpers.couriers._redis.connections import Connector, Pool
 from task_helpers.couriers._redis.hints import Hints
+from task_helpers.couriers._redis.shared import Shared
 from task_helpers.effects import Effect, Listen, Sleep
 
 
@@ -15,7 +16,7 @@ class Transport:
     """Performs the effects of the Redis store with blocking sockets."""
 
     def __init__(self, connector: Connector, hints: Hints) -> None:
-        self._shared = Pool(connector, SHARED_CONNECTIONS)
+        self._shared = Shared(connector)
         self._blocking = Pool(connector)
         self._hints = hints
 
@@ -28,7 +29,7 @@ class Transport:
             return time.sleep(effect.seconds)
         raise TypeError(f"{effect!r} is not an effect of the Redis store")
 
-    def _pool(self, effect: Send) -> Pool:
+    def _pool(self, effect: Send) -> Shared | Pool:
         return self._blocking if effect.blocks else self._shared
 
     def close(self) -> None:

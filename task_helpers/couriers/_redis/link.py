@@ -1,0 +1,72 @@
+"""
+One open connection: commands out, replies in.
+
+redis-py opens it, with all that its settings ask for (TLS, passwords, Sentinel). From then on the
+socket is ours: hiredis packs and parses, and nothing of the layers above is paid for each command.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import hiredis
+import redis
+
+from task_helpers.couriers._redis.commands import Command
+from task_helpers.couriers._redis.errors import reply_error
+
+SHORTEST_TIMEOUT = 0.01
+"""A socket timeout of 0 would mean not to wait at all."""
+
+READ_BYTES = 65_536
+
+
+class Connection(Protocol):
+    """What is used of a connection of redis-py."""
+
+    _sock: socket.socket
+    socket_timeout: float
+    socket_connect_timeout: float
+
+    def connect(self) -> None: ...
+    def disconnect(self) -> None: ...
+
+
+class Link:
+    """Used by one thread at a time. After an error or an interruption it can only be closed."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._socket = connection._sock
+        self._reader = hiredis.Reader(replyError=reply_error, protocolError=redis.InvalidResponse)
+
+    def send(self, packed: bytes, seconds: float) -> None:
+        """Raises `TimeoutError` when the other end takes nothing for so many seconds."""
+        self._socket.settimeout(max(seconds, SHORTEST_TIMEOUT))
+        self._socket.sendall(packed)
+
+    def read(self) -> Any:
+        """
+        The next reply, an error of the server as a value. Raises `TimeoutError` when nothing has
+        come for the seconds of the last `send` or `patience`: what came of it until then is kept.
+        """
+        while (reply := self._reader.gets()) is False:
+            data = self._socket.recv(READ_BYTES)
+            if not data:
+                raise redis.ConnectionError("Redis closed the connection")
+            self._reader.feed(data)
+        return reply
+
+    def patience(self, seconds: float) -> None:
+        """For the reads that follow."""
+        self._socket.settimeout(max(seconds, SHORTEST_TIMEOUT))
+
+    def close(self) -> None:
+        self._connection.disconnect()
+
+
+def packed(commands: Iterable[Command]) -> bytes:
+    """As Redis reads them."""
+    return b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ Only workers open envelopes; the scripts inside the store never do.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import NamedTuple
 
 from task_helpers.exceptions import DeserializationError
@@ -65,13 +66,23 @@ def renewed(envelope: bytes) -> bytes:
 
 def open_envelope(envelope: bytes) -> tuple[Header, bytes]:
     """Header and payload; `DeserializationError` when the bytes are not an envelope of ours."""
-    if len(envelope) < _LAYOUT.size:
-        raise DeserializationError(f"a task of {len(envelope)} bytes is shorter than its header")
-    version, flags, codec, priority, attempt, deadline, channel = _LAYOUT.unpack_from(envelope)
+    return header_of(envelope), envelope[_LAYOUT.size :]
+
+
+def header_of(envelope: bytes) -> Header:
+    """As `open_envelope`."""
+    return _header(envelope[: _LAYOUT.size])
+
+
+@lru_cache(maxsize=256)
+def _header(packed: bytes) -> Header:
+    """Tasks that were added together have the same header."""
+    if len(packed) < _LAYOUT.size:
+        raise DeserializationError(f"a task of {len(packed)} bytes is shorter than its header")
+    version, flags, codec, priority, attempt, deadline, channel = _LAYOUT.unpack(packed)
     if version != VERSION:
         raise DeserializationError(
             f"the task was written in format {version} and this version reads format {VERSION}: "
             "run the same version of task_helpers on both sides"
         )
-    header = Header(codec, priority, attempt, deadline, channel, bool(flags & SIGNED))
-    return header, envelope[_LAYOUT.size :]
+    return Header(codec, priority, attempt, deadline, channel, bool(flags & SIGNED))

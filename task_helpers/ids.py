@@ -11,21 +11,29 @@ from __future__ import annotations
 
 import os
 import time
-from uuid import UUID
+from functools import lru_cache
+from uuid import UUID, SafeUUID
 
 ID_BYTES = 16
 
+TAIL_BYTES = 10
+RANDOM_BITS = bytes.fromhex("0fff3fffffffffffffff")
+FIXED_BITS = bytes.fromhex("70008000000000000000")
+"""Of a UUIDv7 behind its time: all is drawn by lot but the version and the variant."""
+
 
 def new_ids(count: int) -> list[bytes]:
-    """Fresh ids, all of this millisecond: one read of the clock and of the entropy a batch."""
+    """Fresh ids, all of this millisecond: what can be done once for all of them is."""
     head = (time.time_ns() // 1_000_000).to_bytes(6, "big")
-    noise = os.urandom(10 * count)
-    return [_uuid7(head, noise[at : at + 10]) for at in range(0, 10 * count, 10)]
+    noise = int.from_bytes(os.urandom(TAIL_BYTES * count), "big")
+    tails = (noise & _repeated(RANDOM_BITS, count)) | _repeated(FIXED_BITS, count)
+    drawn = tails.to_bytes(TAIL_BYTES * count, "big")
+    return [head + drawn[at : at + TAIL_BYTES] for at in range(0, len(drawn), TAIL_BYTES)]
 
 
-def _uuid7(head: bytes, noise: bytes) -> bytes:
-    marked = bytes((noise[0] & 0x0F | 0x70, noise[1], noise[2] & 0x3F | 0x80))
-    return head + marked + noise[3:]
+@lru_cache(maxsize=16)
+def _repeated(bits: bytes, count: int) -> int:
+    return int.from_bytes(bits * count, "big")
 
 
 def as_shared(task_id: bytes) -> bytes:
@@ -53,4 +61,8 @@ def to_bytes(task_id: UUID | str) -> bytes:
 
 
 def to_uuid(task_id: bytes) -> UUID:
-    return UUID(bytes=task_id)
+    """As `UUID(bytes=task_id)`, for a third of its price: of 16 bytes nothing is to be checked."""
+    made = object.__new__(UUID)
+    object.__setattr__(made, "int", int.from_bytes(task_id, "big"))
+    object.__setattr__(made, "is_safe", SafeUUID.unknown)
+    return made

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from task_helpers import exceptions
+from task_helpers import exceptions, ids
 from task_helpers.exceptions import DeserializationError, PerformTaskError
 from task_helpers.serializers import MsgpackSerializer, Serializer
 from task_helpers.tasks import TaskStatus
@@ -45,7 +45,12 @@ _ERRORS = MsgpackSerializer()
 
 def encode_success(result: Any, serializer: Serializer) -> bytes:
     """Raises `SerializationError` when the result cannot be encoded."""
-    return bytes((SUCCESS, serializer.codec)) + serializer.dumps(result)
+    return start_of_success(serializer) + serializer.dumps(result)
+
+
+def start_of_success(serializer: Serializer) -> bytes:
+    """The first two bytes of a success that is not signed."""
+    return bytes((SUCCESS, serializer.codec))
 
 
 def encode_failure(error: BaseException, attempts: int = 1) -> bytes:
@@ -112,7 +117,7 @@ def marked_signed(outcome: bytes) -> bytes:
     return bytes((outcome[0] | SIGNED,)) + outcome[1:]
 
 
-def decode(start: bytes, body: bytes, task_id: UUID, decoder: Callable[[int], Serializer]) -> Any:
+def decode(start: bytes, body: bytes, task_id: bytes, decoder: Callable[[int], Serializer]) -> Any:
     """
     The result; raises the `PerformTaskError` that the task ended with.
 
@@ -123,7 +128,7 @@ def decode(start: bytes, body: bytes, task_id: UUID, decoder: Callable[[int], Se
     kind = start[0] & ~SIGNED
     if kind == SUCCESS:
         return decoder(start[1]).loads(body)
-    raise _rebuilt(_KINDS.get(kind, PerformTaskError), _ERRORS.loads(body), task_id)
+    raise _rebuilt(_KINDS.get(kind, PerformTaskError), _ERRORS.loads(body), ids.to_uuid(task_id))
 
 
 def _rebuilt(kind: type[PerformTaskError], body: Any, task_id: UUID) -> PerformTaskError:

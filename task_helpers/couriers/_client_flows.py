@@ -130,12 +130,11 @@ class ClientFlows:
         priority = whole_number(options.get("priority", 0), "priority", -100, 100)
         header = self._wire.header(priority, deadline, self._store.channel)
         payloads = list(map(self._wire.payload, tasks_data))
-        signed = self._wire.signed_payload
-        fresh = ids.new_ids(len(payloads))
+        task_ids = ids.new_ids(len(payloads))
         if options.get("key") is not None:
-            fresh = list(map(ids.as_shared, fresh))
-        tasks = zip(fresh, payloads, strict=True)
-        return [(task_id, header + signed(queue, task_id, payload)) for task_id, payload in tasks]
+            task_ids = list(map(ids.as_shared, task_ids))
+        envelopes = self._wire.envelopes(queue, header, task_ids, payloads)
+        return list(zip(task_ids, envelopes, strict=True))
 
     def _deadline(self, store: Store, expires: Duration | None) -> Flow[int]:
         if expires is None:

@@ -8,8 +8,14 @@ from typing import Any
 from uuid import UUID
 
 from task_helpers import ids
-from task_helpers.couriers._claims import Claim, Held
-from task_helpers.couriers._worker_side import UNHELD, WorkerSide, report_refused, silent_end
+from task_helpers.couriers._claims import Claim
+from task_helpers.couriers._worker_side import (
+    UNHELD,
+    WorkerSide,
+    known_header,
+    report_refused,
+    silent_end,
+)
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.couriers.store import Again, End, Way
 from task_helpers.effects import Flow
@@ -69,9 +75,11 @@ class ReturningFlows(WorkerSide):
                 yield from self._store.finish(claim.queue, claim.token, [], last=True)
         return [task_id for task_id in group if task_id not in again]
 
-    def _end(self, queue: str, task_id: bytes, result: Any, held: Held, may_retry: bool) -> End:
+    def _end(
+        self, queue: str, task_id: bytes, result: Any, envelope: bytes, may_retry: bool
+    ) -> End:
         """A failure that no retry is left for is kept as a dead letter."""
-        header = held.header
+        header = known_header(envelope)
         if not isinstance(result, Exception):
             try:
                 outcome = self._wire.success(queue, task_id, result)
@@ -85,17 +93,18 @@ class ReturningFlows(WorkerSide):
 
 
 def _again(
-    task_id: bytes, held: Held, error: Exception, policy: RetryPolicy, now: int
+    task_id: bytes, envelope: bytes, error: Exception, policy: RetryPolicy, now: int
 ) -> Again | None:
     """
     None when the policy gives up, when the next attempt would come after the deadline, and when
     the task is not held any more.
     """
-    header, attempts = held.header, held.header.attempt + 1
+    header = known_header(envelope)
+    attempts = header.attempt + 1
     delay = policy.delay_after(error, attempts)
-    if delay is None or held is UNHELD:
+    if delay is None or envelope is UNHELD:
         return None
     wait = round(delay * 1000)
     if header.deadline != NO_DEADLINE and header.deadline <= now + wait:
         return None
-    return Again(task_id, with_attempts(held.envelope, attempts), wait, header.priority)
+    return Again(task_id, with_attempts(envelope, attempts), wait, header.priority)

@@ -11,16 +11,18 @@ from typing import Any, Unpack
 
 from task_helpers import ids
 from task_helpers.counts import whole_number
-from task_helpers.couriers._claims import Claim, Held
+from task_helpers.couriers._claims import Claim
 from task_helpers.couriers._lingering import Lingering
-from task_helpers.couriers._worker_side import UNHELD, WorkerSide, held_of, silent_end
+from task_helpers.couriers._worker_side import UNHELD, WorkerSide, silent_end
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.couriers.store import MAX_BATCH, End, Store, Taken, TakeOptions
 from task_helpers.durations import Duration, seconds
 from task_helpers.effects import Flow, Sleep
+from task_helpers.envelopes import open_envelope
 from task_helpers.exceptions import (
     CourierError,
     CourierUnavailable,
+    DeserializationError,
     TaskDoesNotExist,
     TaskExpired,
     TaskHelpersError,
@@ -156,19 +158,13 @@ class TakingFlows(WorkerSide):
     def _opened(self, claim: Claim, taken: Taken) -> Flow[list[Task]]:
         """The tasks to perform; those that cannot or need not be are ended here."""
         tasks, ends = list[Task](), list[End]()
+        claim.tasks = dict(taken.tasks)
         for task_id, envelope in taken.tasks:
-            claim.tasks[task_id] = held = held_of(envelope)
-            if len(task_id) != ids.ID_BYTES:
-                logger.error("Queue %s held a task with the id %r: dropped.", claim.queue, task_id)
-                ends.append(silent_end(task_id, UNHELD))
-                continue
             try:
-                tasks.append(
-                    (ids.to_uuid(task_id), self._task_data(claim.queue, task_id, held, taken.now))
-                )
+                data = self._task_data(claim.queue, task_id, envelope, taken.now)
+                tasks.append((ids.to_uuid(task_id), data))
             except TaskHelpersError as error:
-                _report(claim.queue, task_id, error)
-                ends.append(self._refusal(claim.queue, task_id, held, error))
+                ends.append(self._unperformed(claim.queue, task_id, envelope, error))
         if claim.tasks:
             self._claims.add(claim)
         if ends:
@@ -184,10 +180,24 @@ class TakingFlows(WorkerSide):
             if len(ends) == len(claim.tasks):
                 self._claims.drop(claim)
 
-    def _task_data(self, queue: str, task_id: bytes, held: Held, now: int) -> Any:
-        if held.header.expired(now):
+    def _task_data(self, queue: str, task_id: bytes, envelope: bytes, now: int) -> Any:
+        header, payload = open_envelope(envelope)
+        if len(task_id) != ids.ID_BYTES:
+            raise DeserializationError(f"{task_id!r} is no id")
+        if header.expired(now):
             raise TaskExpired("the task was not taken before its deadline")
-        return self._wire.task_data(queue, task_id, held.envelope)
+        return self._wire.task_data(queue, task_id, header, payload)
+
+    def _unperformed(
+        self, queue: str, task_id: bytes, envelope: bytes, error: TaskHelpersError
+    ) -> End:
+        """An expired task is nobody's mistake; any other one should be seen where it is refused."""
+        if len(task_id) != ids.ID_BYTES:
+            logger.error("Queue %s held a task with the id %r: dropped.", queue, task_id)
+            return silent_end(task_id, UNHELD)
+        if not isinstance(error, TaskExpired):
+            logger.error("Task %s in queue %s is refused: %s", ids.to_uuid(task_id), queue, error)
+        return self._refusal(queue, task_id, envelope, error)
 
     def bury(self, queue_name: str, worker_id: bytes) -> Flow[int]:
         """The worker is dead: nobody need wait for its leases to run out. How many there were."""
@@ -209,7 +219,7 @@ class TakingFlows(WorkerSide):
             return back
         task_id, envelope = convicted
         error = WorkerLost("each worker that took this task alone died")
-        end = self._refusal(queue, task_id, held_of(envelope), error)
+        end = self._refusal(queue, task_id, envelope, error)
         yield from store.finish(queue, token, [end], last=True)
         return back
 
@@ -220,9 +230,3 @@ def _lingers(store: Store, queue: str, lingering: Lingering, block: float) -> Fl
     if pause := lingering.pause(line, time.monotonic()):
         yield Sleep(pause)
     return pause > 0
-
-
-def _report(queue: str, task_id: bytes, error: TaskHelpersError) -> None:
-    """An expired task is nobody's mistake; any other one should be seen where it is refused."""
-    if not isinstance(error, TaskExpired):
-        logger.error("Task %s in queue %s is refused: %s", ids.to_uuid(task_id), queue, error)

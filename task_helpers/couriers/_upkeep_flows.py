@@ -64,7 +64,7 @@ class UpkeepFlows:
 
     def _data(self, queue: str, task_id: bytes, envelope: bytes) -> Any:
         try:
-            return self._wire.task_data(queue, task_id, envelope)
+            return self._wire.task_data(queue, task_id, *open_envelope(envelope))
         except TaskHelpersError:
             return envelope
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from task_helpers import ids, outcomes
+from task_helpers import outcomes
 from task_helpers.couriers.options import CourierOptions
-from task_helpers.envelopes import Header, open_envelope
+from task_helpers.envelopes import Header
 from task_helpers.exceptions import DeserializationError, PayloadTooLarge, ResultTooLarge
 from task_helpers.registry import with_function_name
 
@@ -29,6 +30,7 @@ class Wire:
         self._options = options
         self._codec = options.codec
         self._key = options.signing_key
+        self._plain_success = None if self._key else outcomes.start_of_success(self._codec)
 
     # --- Tasks
 
@@ -47,16 +49,22 @@ class Wire:
             )
         return payload
 
-    def signed_payload(self, queue: str, task_id: bytes, payload: bytes) -> bytes:
+    def envelopes(
+        self, queue: str, header: bytes, task_ids: Sequence[bytes], payloads: Iterable[bytes]
+    ) -> list[bytes]:
+        """
+        - header - that of `header`, the same for all of them.
+        """
         if self._key is None:
-            return payload
-        return self._mac(TASK, queue, task_id, bytes((self._codec.codec,)), payload) + payload
+            return [header + payload for payload in payloads]
+        codec, signed = bytes((self._codec.codec,)), zip(task_ids, payloads, strict=True)
+        return [header + self._mac(TASK, queue, i, codec, p) + p for i, p in signed]
 
-    def task_data(self, queue: str, task_id: bytes, envelope: bytes) -> Any:
+    def task_data(self, queue: str, task_id: bytes, header: Header, payload: bytes) -> Any:
         """Raises `DeserializationError`."""
-        header, payload = open_envelope(envelope)
-        codec = bytes((header.codec,))
-        payload = self._verified(TASK, queue, task_id, codec, payload, header.signed)
+        if header.signed or self._key is not None:
+            codec = bytes((header.codec,))
+            payload = self._verified(TASK, queue, task_id, codec, payload, header.signed)
         return self._options.decoder(header.codec).loads(payload)
 
     # --- Outcomes
@@ -77,9 +85,11 @@ class Wire:
     def result(self, queue: str, task_id: bytes, outcome: bytes) -> Any:
         """Raises the `PerformTaskError` that the task ended with, and `DeserializationError`."""
         start, body = outcomes.split(outcome)
+        if start == self._plain_success:
+            return self._codec.loads(body)
         signed = outcomes.is_signed(start)
         body = self._verified(RESULT, queue, task_id, start, body, signed)
-        return outcomes.decode(start, body, ids.to_uuid(task_id), self._options.decoder)
+        return outcomes.decode(start, body, task_id, self._options.decoder)
 
     def _signed_outcome(self, queue: str, task_id: bytes, outcome: bytes) -> bytes:
         if self._key is None:

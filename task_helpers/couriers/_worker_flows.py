@@ -11,6 +11,7 @@ from task_helpers import ids, progress
 from task_helpers.couriers._claims import Claim
 from task_helpers.couriers._returning_flows import ReturningFlows
 from task_helpers.couriers._taking_flows import TakingFlows
+from task_helpers.couriers._worker_side import known_header
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.effects import Flow
 from task_helpers.progress import Progress
@@ -54,7 +55,7 @@ class WorkerFlows(TakingFlows, ReturningFlows):
 
     def attempt(self, queue_name: str, task_id: UUID) -> int:
         held = self._claims.held_task(valid_queue_name(queue_name), ids.to_bytes(task_id))
-        return held.header.attempt + 1 if held else 1
+        return known_header(held).attempt + 1 if held else 1
 
     def suspects(self, queue_name: str, task_ids: Iterable[UUID]) -> bool:
         queue = valid_queue_name(queue_name)

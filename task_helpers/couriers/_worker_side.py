@@ -6,12 +6,12 @@ import logging
 import os
 import time
 
-from task_helpers.couriers._claims import Claim, Claims, Held
+from task_helpers.couriers._claims import Claim, Claims
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers.options import CourierOptions
 from task_helpers.couriers.store import IMPATIENT_SECONDS, End, Store, Way
 from task_helpers.effects import Flow
-from task_helpers.envelopes import Header, open_envelope
+from task_helpers.envelopes import Header, header_of
 from task_helpers.exceptions import DeserializationError, TaskExpired
 from task_helpers.outcomes import NOT_STORED
 from task_helpers.plurals import counted
@@ -21,7 +21,10 @@ logger = logging.getLogger("task_helpers.couriers")
 FOREIGN = b""
 """The token of results for tasks that this courier does not hold."""
 
-UNHELD = Held(Header(codec=0), b"")
+UNHELD = b""
+"""The envelope of a task that this courier does not hold."""
+
+NO_HEADER = Header(codec=0)
 
 
 class WorkerSide:
@@ -47,9 +50,9 @@ class WorkerSide:
         if claim and self._claims.settle(claim, [end.task_id for end in ends]) and not whole:
             yield from self._store.finish(queue, token, [], last=True)
 
-    def _refusal(self, queue: str, task_id: bytes, held: Held, error: Exception) -> End:
+    def _refusal(self, queue: str, task_id: bytes, envelope: bytes, error: Exception) -> End:
         """The end of a task that no worker performs; all but the expired become dead letters."""
-        header = held.header
+        header = known_header(envelope)
         way = Way.EXPIRED if isinstance(error, TaskExpired) else Way.DEAD
         outcome = self._wire.failure(queue, task_id, error, header.attempt)
         return End(way, task_id, outcome, header.channel)
@@ -58,16 +61,16 @@ class WorkerSide:
         return self._store.bounded(time.monotonic() + IMPATIENT_SECONDS)
 
 
-def held_of(envelope: bytes) -> Held:
+def known_header(envelope: bytes) -> Header:
     """What is no envelope still needs an end: its header is empty."""
     try:
-        return Held(open_envelope(envelope)[0], envelope)
+        return header_of(envelope)
     except DeserializationError:
-        return Held(UNHELD.header, envelope)
+        return NO_HEADER
 
 
-def silent_end(task_id: bytes, held: Held) -> End:
-    return End(Way.DONE, task_id, NOT_STORED, held.header.channel)
+def silent_end(task_id: bytes, envelope: bytes) -> End:
+    return End(Way.DONE, task_id, NOT_STORED, known_header(envelope).channel)
 
 
 def report_refused(queue: str, refused: set[bytes]) -> None:

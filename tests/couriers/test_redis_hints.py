@@ -159,14 +159,13 @@ def test_an_interrupted_leader_leaves_a_channel_that_works(
 ) -> None:
     # given a leader that Ctrl-C interrupts while it reads
     waiter = listening(hints, A)
-    connection = hints._subscription._connection
-    assert connection is not None
+    link = hints._subscription._link
+    assert link is not None
 
     def interrupted() -> None:
-        connection.disconnect()  # as redis-py does then
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(connection, "read_response", interrupted)
+    monkeypatch.setattr(link, "read", interrupted)
     publisher.hint(A)
     with pytest.raises(KeyboardInterrupt):
         listen(hints, waiter, 5)

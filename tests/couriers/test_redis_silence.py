@@ -152,10 +152,10 @@ def test_a_hint_connection_that_died_without_a_word_is_replaced(
     task_id = courier.add_task_to_queue(Q, 1)
     waiting = in_thread(courier.wait_for_task_result, Q, task_id, timeout=20)
     hints = courier._transport._hints
-    first = wait_until(lambda: hints._subscription._connection)
-    first._sock.shutdown(2)
+    first = wait_until(lambda: hints._subscription._link)
+    first._socket.shutdown(2)
     # then another one takes its place
-    wait_until(lambda: hints._subscription._connection not in (None, first))
+    wait_until(lambda: hints._subscription._link not in (None, first))
     direct.bulk_return_task_results(Q, direct.get_tasks(Q))
     assert waiting.result(20) == 1
 
@@ -170,13 +170,13 @@ def test_a_process_that_only_adds_does_not_stay_subscribed(
     assert courier.wait_for_task_result(Q, task_id, timeout=5) == 1
     waiting = in_thread(courier.wait_for_task_result, Q, courier.add_task_to_queue(Q, 2), timeout=9)
     hints = courier._transport._hints
-    wait_until(lambda: hints._subscription._connection)
+    wait_until(lambda: hints._subscription._link)
     direct.bulk_return_task_results(Q, direct.get_tasks(Q))
     assert waiting.result(9) == 2
     assert not hints.lookout, "nobody is remembered who waits no more"
     # when it adds on and waits no more
     until = time.monotonic() + 5
-    while hints._subscription._connection and time.monotonic() < until:
+    while hints._subscription._link and time.monotonic() < until:
         courier.add_task_to_queue(Q, 3)
     # then nothing is sent to it any more
-    assert hints._subscription._connection is None
+    assert hints._subscription._link is None

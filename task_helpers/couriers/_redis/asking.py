@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from redis.exceptions import NoScriptError, RedisError
@@ -78,7 +78,7 @@ class Asking:
 
     def commands(self, commands: Sequence[Command], blocks: float = 0) -> Flow[list[Any]]:
         """Their replies, after one round trip; `blocks` as in `Send`."""
-        return self._ask(commands, commands, blocks)
+        return self._ask(commands, lambda: commands, blocks)
 
     def script(
         self,
@@ -86,29 +86,35 @@ class Asking:
         keys: Sequence[bytes],
         arguments: Sequence[Argument],
         *,
-        repeat_keys: Sequence[bytes] | None = None,
+        repeat_keys: Callable[[], Sequence[bytes]] | None = None,
         after: Command | None = None,
         blocks: float = 0,
     ) -> Flow[Any]:
         """
         The reply of a script.
 
-        - repeat_keys - the keys to give when it is called again after a lost reply.
+        - repeat_keys - gives the keys for when it is called again after a lost reply.
         - after - a command that may block, sent in the same packet before the script; Redis runs
           the script the moment that one unblocks. Not sent again on a repeat.
         """
         called = script(name)
-        first = [called.by_digest(keys, arguments)]
-        repeat = [called.by_digest(repeat_keys or keys, arguments)]
+        first = called.by_digest(keys, arguments)
+
+        def again(call: Callable[..., Command] = called.by_digest) -> list[Command]:
+            return [call(repeat_keys() if repeat_keys else keys, arguments)]
+
         try:
-            replies = yield from self._ask([after, *first] if after else first, repeat, blocks)
+            replies = yield from self._ask([after, first] if after else [first], again, blocks)
         except NoScriptError:
-            loading = [called.by_source(repeat_keys or keys, arguments)]
-            replies = yield from self._ask(loading, loading)
+            loading = again(called.by_source)
+            replies = yield from self._ask(loading, lambda: loading)
         return replies[-1]
 
     def _ask(
-        self, first: Sequence[Command], repeat: Sequence[Command], blocks: float = 0
+        self,
+        first: Sequence[Command],
+        repeat: Callable[[], Sequence[Command]],
+        blocks: float = 0,
     ) -> Flow[list[Any]]:
         due = time.monotonic() + blocks
         asked = Send(first, blocks, self._until - due)
@@ -125,7 +131,7 @@ class Asking:
                 if pause is None:
                     raise translated(error, self._address) from None
             yield Sleep(pause)
-            asked = Send(repeat, 0, self._until - time.monotonic())
+            asked = Send(repeat(), 0, self._until - time.monotonic())
 
     def _is_outage(self, error: Exception, asked_at: float) -> bool:
         if passes(error):

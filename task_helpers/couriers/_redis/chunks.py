@@ -20,12 +20,21 @@ def grouped(items: Iterable[T], key_of: Callable[[T], K]) -> dict[K, list[T]]:
     return groups
 
 
-def chunks(items: Sequence[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
+def chunks(items: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:
     """Up to 1,000 items and 8 MB each; an item over the size goes alone."""
+    for at in range(0, len(items), CHUNK_TASKS):
+        chunk = items[at : at + CHUNK_TASKS]
+        if sum(map(size_of, chunk)) <= CHUNK_BYTES:
+            yield chunk
+        else:
+            yield from _by_size(chunk, size_of)
+
+
+def _by_size(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
     chunk: list[T] = []
     size = 0
     for item in items:
-        if chunk and (len(chunk) == CHUNK_TASKS or size + size_of(item) > CHUNK_BYTES):
+        if chunk and size + size_of(item) > CHUNK_BYTES:
             yield chunk
             chunk, size = [], 0
         chunk.append(item)

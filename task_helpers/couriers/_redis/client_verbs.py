@@ -16,6 +16,8 @@ from task_helpers.exceptions import CourierError, DeserializationError, QueueFul
 
 ANY_LENGTH = -1
 
+NO_OUTCOME = (Look(None, False), Look(None, True))
+
 CANCEL_TRIES = 100
 """A worker that takes a batch between reading the leases and looking into them costs one."""
 
@@ -57,15 +59,19 @@ class ClientVerbs(Admission):
         place: Placement,
         *sharing: bytes,
     ) -> Flow[Any]:
-        keys, task_ids = self._of(queue), [task_id for task_id, _ in tasks]
-        rank, count = 100 - place.priority, len(tasks)
-        arguments: list[Argument] = [room, rank, place.delay, place.due, count, *task_ids]
-        arguments.extend(envelope for _, envelope in tasks)
+        keys, (task_ids, envelopes) = self._of(queue), zip(*tasks, strict=True)
+        rank, count, names = 100 - place.priority, len(tasks), keys.for_adding()
+        arguments = [room, rank, place.delay, place.due, count, *task_ids, *envelopes]
         if sharing or place.weight != 1:
             arguments += [place.weight, *sharing]
-        names = keys.for_adding()
-        repeat_keys = names + [keys.bucket(task_id) for task_id in task_ids]
-        return (yield from self._ask.script("add", names, arguments, repeat_keys=repeat_keys))
+        return (
+            yield from self._ask.script(
+                "add",
+                names,
+                arguments,
+                repeat_keys=lambda: names + list(map(keys.bucket, task_ids)),
+            )
+        )
 
     def outcomes(self, queue: str, ids: Sequence[bytes]) -> Flow[list[bytes | None]]:
         buckets = self._by_bucket(queue, ids)
@@ -127,7 +133,7 @@ class ClientVerbs(Admission):
 
 
 def _look(reply: bytes | int) -> Look:
-    return Look(None, reply == 1) if isinstance(reply, int) else Look(reply, False)
+    return NO_OUTCOME[reply] if isinstance(reply, int) else Look(reply, False)
 
 
 def _channel_of(envelope: bytes | None) -> bytes:

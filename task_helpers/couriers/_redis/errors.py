@@ -18,6 +18,7 @@ _BY_CODE: dict[str, type[theirs.RedisError]] = {
 }
 _LASTING = (theirs.AuthenticationError, theirs.AuthorizationError)
 _PASSING = (
+    OSError,  # of the socket, which is ours
     theirs.ConnectionError,  # loading a dump (BusyLoadingError) is one of these
     theirs.TimeoutError,
     theirs.ReadOnlyError,

@@ -26,6 +26,7 @@ Everything but m, the outcomes and the dead letters can be rebuilt from m.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from task_helpers.ids import made_at_ms
 
@@ -44,6 +45,7 @@ class QueueKeys:
         self.dead, self.dead_tasks, self.dead_outcomes = base + b"x", base + b"xm", base + b"xe"
         self.progress, self.weights = base + b"g", base + b"h"
         self.drain, self.flights = base + b"v", base + b"f"
+        self._bucket_of = lru_cache(maxsize=1024)(self._made_in)  # many are of one ms
         self._batch, self._bucket, self._counts = base + b"b:", base + b"r:", base + b"n:"
 
     def indexes(self) -> dict[bytes, bytes]:
@@ -70,7 +72,10 @@ class QueueKeys:
 
     def bucket(self, task_id: bytes) -> bytes:
         """Whoever holds an id knows where its outcome is."""
-        return self._bucket + b"%d" % (made_at_ms(task_id) >> 10)
+        return self._bucket_of(task_id[:6])
+
+    def _made_in(self, time: bytes) -> bytes:
+        return self._bucket + b"%d" % (made_at_ms(time) >> 10)
 
     def counts(self, now: int) -> bytes:
         return self._counts + b"%d" % (now // MINUTE_MS)

@@ -64,14 +64,11 @@ class ClientVerbs(Admission):
         arguments = [room, rank, place.delay, place.due, count, *task_ids, *envelopes]
         if sharing or place.weight != 1:
             arguments += [place.weight, *sharing]
-        return (
-            yield from self._ask.script(
-                "add",
-                names,
-                arguments,
-                repeat_keys=lambda: names + list(map(keys.bucket, task_ids)),
-            )
-        )
+
+        def with_buckets() -> list[bytes]:
+            return names + list(map(keys.bucket, task_ids))
+
+        return (yield from self._ask.script("add", names, arguments, repeat_keys=with_buckets))
 
     def outcomes(self, queue: str, ids: Sequence[bytes]) -> Flow[list[bytes | None]]:
         buckets = self._by_bucket(queue, ids)

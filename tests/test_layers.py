@@ -84,6 +84,7 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.workers._crew": Floor.WORKERS,
     "task_helpers.workers.threaded": Floor.WORKERS,
     "task_helpers.workers._memory": Floor.WORKERS,
+    "task_helpers.workers._pacing": Floor.WORKERS,
     "task_helpers.workers._progress": Floor.WORKERS,
     "task_helpers.workers.context": Floor.WORKERS,
     "task_helpers.workers._splitting": Floor.WORKERS,

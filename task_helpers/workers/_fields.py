@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from task_helpers.counts import whole_number
 from task_helpers.couriers.queues import valid_queue_name
@@ -13,15 +13,20 @@ from task_helpers.exceptions import InvalidQueueName
 from task_helpers.retries import ErrorTypes, RetryPolicy
 from task_helpers.workers._splitting import ON_BATCH_ERROR
 
+AUTO = "auto"
+
 
 class WorkerFields:
     """
     - queue_name - the queue it works on.
     - max_tasks_per_iteration - most tasks of one batch.
     - linger - how long (seconds or timedelta) the oldest waiting task may wait, from when it was
-      added, for a batch to fill. 0: a batch is what waits.
+      added, for a batch to fill. 0: a batch is what waits. "auto": this and the size of a batch
+      are learnt, for results within `target_latency`.
     - min_tasks - so many waiting tasks are a batch without lingering for more; None: as many as
       one may have.
+    - target_latency - how long (seconds or timedelta) after a task was added its result should be
+      there, for `linger = "auto"`.
     - max_batch_weight - a batch ends before the task whose `weight` would make that of the batch
       exceed this; a heavier one goes alone. None: only their number counts.
     - needs_result_returning - False: results are not stored, nobody waits for them.
@@ -40,8 +45,9 @@ class WorkerFields:
 
     queue_name: str = ""
     max_tasks_per_iteration: int = 100
-    linger: Duration = 0
+    linger: Duration | Literal["auto"] = 0
     min_tasks: int | None = None
+    target_latency: Duration | None = None
     max_batch_weight: int | None = None
     needs_result_returning: bool = True
     max_attempts: int = 1
@@ -60,10 +66,7 @@ class WorkerFields:
         if not self.queue_name:
             raise InvalidQueueName(f"set queue_name of {type(self).__name__}: it works on no queue")
         valid_queue_name(self.queue_name)
-        seconds(self.linger, "linger")
-        for name in ("min_tasks", "max_batch_weight"):
-            if (value := getattr(self, name)) is not None:
-                whole_number(value, name)
+        self._check_filling()
         if not 1 <= (count := self.max_tasks_per_iteration) <= MAX_BATCH:
             raise ValueError(f"max_tasks_per_iteration must be from 1 to {MAX_BATCH}, not {count}")
         if self.max_tasks is not None and self.max_tasks < 1:
@@ -74,6 +77,23 @@ class WorkerFields:
         if self.max_batch_seconds is not None:
             seconds(self.max_batch_seconds, "max_batch_seconds")
         self._policy()
+
+    def _check_filling(self) -> None:
+        for name in ("min_tasks", "max_batch_weight"):
+            if (value := getattr(self, name)) is not None:
+                whole_number(value, name)
+        if self.target_latency is not None and not seconds(self.target_latency, "target_latency"):
+            raise ValueError(f"target_latency must be above 0, not {self.target_latency!r}")
+        if self.linger == AUTO:
+            if self.target_latency is None:
+                raise ValueError(
+                    'linger = "auto" needs a target_latency: how soon results should be there'
+                )
+        elif isinstance(self.linger, str):
+            text = f'linger must be a number of seconds, a timedelta or "auto", not {self.linger!r}'
+            raise ValueError(text)
+        else:
+            seconds(self.linger, "linger")
 
     def _set_fields(self, fields: Mapping[str, Any]) -> None:
         for name, value in fields.items():

@@ -24,6 +24,7 @@ from task_helpers.workers._execution import as_exception
 from task_helpers.workers._fields import WorkerFields
 from task_helpers.workers._leases import LeaseKeeper
 from task_helpers.workers._memory import resident_mib
+from task_helpers.workers._pacing import Pacing, Plan
 from task_helpers.workers._progress import ProgressWriter
 from task_helpers.workers._splitting import perform_batch
 from task_helpers.workers.context import running
@@ -72,6 +73,7 @@ class BaseWorker(WorkerFields):
         self._batch: list[UUID] = []
         self._leases: LeaseKeeper | None = None
         self._progress = ProgressWriter(task_courier)
+        self._pacing = Pacing()
         self._stopping = False  # no Event: its lock may be held when a signal calls `stop`
 
     # --- To be overridden
@@ -99,14 +101,14 @@ class BaseWorker(WorkerFields):
 
     def wait_for_tasks(self) -> list[Task]:
         """Waits for tasks and takes them. [] when the worker is to stop, or `burst` and no task."""
-        count = self._next_count()
         while not self._stopping:
+            plan = self._plan()
             try:
                 return self.task_courier.bulk_wait_for_tasks(
                     self.queue_name,
-                    count,
-                    0 if self.burst else IDLE_WAIT,
-                    self.linger,
+                    plan.max_count,
+                    0 if self.burst else min(IDLE_WAIT, plan.patience),
+                    plan.linger,
                     min_tasks=self.min_tasks,
                     max_weight=self.max_batch_weight,
                     stopping=lambda: self._stopping,
@@ -162,11 +164,13 @@ class BaseWorker(WorkerFields):
         tasks = self.wait_for_tasks()
         if not tasks:
             return not (self.burst or self._stopping)
+        begun = time.monotonic()
         with self._holding(tasks):
             results = self._perform(tasks)
             if self._leases:
                 self._leases.batch_waits(self._batch)
             self._return(results)
+        self._pacing.note(len(results), begun, time.monotonic())
         self.tasks_performed += len(results)
         self.iterations_performed += 1
         return True
@@ -291,6 +295,13 @@ class BaseWorker(WorkerFields):
         done = [task_id for task_id, result in tasks if not isinstance(result, Exception)]
         self.task_courier.acknowledge_tasks(self.queue_name, done)
         self.task_courier.bulk_return_task_results(self.queue_name, failed, self._policy())
+
+    def _plan(self) -> Plan:
+        """What the next batch may be."""
+        if not isinstance(self.linger, str):
+            return Plan(self._next_count(), seconds(self.linger, "linger"))
+        target = seconds(self.target_latency or 0, "target_latency")
+        return self._pacing.plan(self._next_count(), target, time.monotonic())
 
     def _next_count(self) -> int:
         """How many tasks the next batch may have."""

@@ -6,6 +6,7 @@ from task_helpers.counts import whole_number
 from task_helpers.couriers.store import MAX_BATCH
 from task_helpers.tasks import Task
 from task_helpers.workers._crew import Crew, Duties
+from task_helpers.workers._fields import AUTO
 from task_helpers.workers.base import IDLE_WAIT, BaseWorker
 
 
@@ -27,6 +28,8 @@ class ThreadedWorker(BaseWorker):
         super().check_fields()
         if whole_number(self.threads, "threads") > MAX_BATCH:
             raise ValueError(f"threads must be from 1 to {MAX_BATCH}, not {self.threads}")
+        if self.threads > 1 and self.linger == AUTO:
+            raise ValueError(f'linger = "auto" is for batches: not with threads = {self.threads}')
 
     def perform_iteration(self) -> bool:
         if self._crew is None:

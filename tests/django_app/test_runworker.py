@@ -166,6 +166,7 @@ def test_a_project_that_logs_the_lines_gets_them_there_only(
         (["sums", "--iterations", "0"], "'0' is not a whole number above 0"),
         (["sums", "--max-tasks", "x"], "'x' is not a whole number above 0"),
         (["sums", "--linger", "-1"], "'-1' is not a number of seconds from 0"),
+        (["sums", "--linger", "auto"], 'linger = "auto" needs a target_latency'),
         (["sums", "--linger", "nan"], "'nan' is not a number of seconds from 0"),
         (["sums", "--reload", "--burst"], "--reload and --burst exclude each other"),
         (["sums", "--reload"], "--reload is for development: set DEBUG = True"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -105,6 +106,28 @@ def test_a_batch_has_a_most_weight(courier: Any) -> None:
     worker = Echo(courier, max_batch_weight=9, burst=True)
     worker.perform()
     assert worker.batches == [2, 4]
+
+
+def test_auto_begins_with_one_task_and_doubles_what_may_be_in_a_batch(courier: Any) -> None:
+    courier.bulk_add_tasks_to_queue(Q, range(40))
+    worker = Echo(courier, linger="auto", target_latency=60, max_tasks_per_iteration=10)
+    worker.perform(6)
+    assert worker.batches == [1, 2, 4, 8, 10, 10]
+
+
+def test_auto_takes_no_more_than_it_can_answer_in_time(courier: Any) -> None:
+    # given many tasks that each take at least 20 ms
+    class Slow(Echo):
+        def perform_tasks(self, tasks: Any) -> Any:
+            time.sleep(0.02 * len(tasks))
+            return super().perform_tasks(tasks)
+
+    courier.bulk_add_tasks_to_queue(Q, range(60))
+    # when they are to be answered within 200 ms
+    worker = Slow(courier, linger="auto", target_latency=0.2)
+    worker.perform(12)
+    # then a batch takes half of that
+    assert max(worker.batches) <= 5
 
 
 def test_stop_while_a_batch_fills_leaves_it_to_others(courier: Any) -> None:
@@ -215,6 +238,13 @@ def test_a_keyword_that_would_shadow_a_method_is_a_type_error(courier: Any, name
         ({"max_tasks_per_iteration": 1001}, "from 1 to 1000"),
         ({"linger": -1}, "linger must be between 0 and"),
         ({"max_batch_weight": 0}, "max_batch_weight must be a whole number above 0, not 0"),
+        (
+            {"linger": "often"},
+            'linger must be a number of seconds, a timedelta or "auto", not',
+        ),
+        ({"linger": "auto"}, 'linger = "auto" needs a target_latency: how soon'),
+        ({"linger": "auto", "target_latency": 0}, "target_latency must be above 0, not 0"),
+        ({"target_latency": "soon"}, "target_latency must be a number of seconds or a timedelta"),
         ({"min_tasks": 0}, "min_tasks must be a whole number above 0, not 0"),
     ],
     ids=str,

@@ -329,3 +329,9 @@ def test_results_that_the_store_refuses_are_left_to_their_lease(
 def test_threads_are_a_number(courier: Any, threads: Any) -> None:
     with pytest.raises(ValueError, match="threads must be"):
         ClassicWorker(courier, queue_name=Q, threads=threads).check_fields()
+
+
+def test_threads_have_no_batches_to_learn_from(courier: Any) -> None:
+    worker = ClassicWorker(courier, queue_name=Q, linger="auto", target_latency=1, threads=2)
+    with pytest.raises(ValueError, match='linger = "auto" is for batches: not with threads = 2'):
+        worker.check_fields()

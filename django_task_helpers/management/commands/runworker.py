@@ -52,8 +52,11 @@ class Command(BaseCommand):
         add("--iterations", type=count, metavar="N", help="stop after N batches")
         add("--max-tasks", type=count, metavar="N", help="stop after N tasks")
         add("--batch-size", type=_whole_number(MAX_BATCH), metavar="N", help="most tasks a batch")
-        add("--linger", type=_seconds, metavar="SECONDS", help="how long a batch may fill")
+        add(
+            "--linger", type=_linger, metavar="SECONDS", help='how long a batch may fill, or "auto"'
+        )
         add("--min-tasks", type=count, metavar="N", help="how many need not linger for more")
+        add("--target-latency", type=_seconds, metavar="SECONDS", help="for --linger auto")
         add("--threads", type=count, metavar="N", help="how many tasks at a time (ClassicWorker)")
         add("--processes", type=count, metavar="N", help="how many worker processes (default 1)")
         add("--max-iterations", type=count, metavar="N", help="a fresh process after ~N batches")
@@ -125,6 +128,7 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
         "max_tasks_per_iteration": options["batch_size"],
         "linger": options["linger"],
         "min_tasks": options["min_tasks"],
+        "target_latency": options["target_latency"],
         "threads": options["threads"],
         "max_rss": options["max_rss"],
     }
@@ -179,6 +183,10 @@ def _whole_number(most: int | None = None) -> Callable[[str], int]:
         raise ArgumentTypeError(f"{text!r} is not a whole number {bound}")
 
     return parse
+
+
+def _linger(text: str) -> float | str:
+    return text if text == "auto" else _seconds(text)
 
 
 def _seconds(text: str) -> float:

@@ -1,0 +1,198 @@
+"""What a worker learns from its batches. No clock runs here: the traffic is simulated."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from statistics import mean, quantiles
+
+import pytest
+
+from task_helpers.workers._pacing import Cost, Pacing
+
+PER_TASK, FIXED = 0.001, 0.020
+TARGET = 0.2
+FITTING = 80
+"""Tasks whose batch takes half of the target: 0.001 * 80 + 0.020."""
+
+
+def took(count: int, per_task: float = PER_TASK, fixed: float = FIXED) -> float:
+    return per_task * count + fixed
+
+
+# --- The cost of a batch
+
+
+def cost_of(*counts: int, noise: float = 0) -> tuple[float, float]:
+    cost, chance = Cost(), random.Random(1)
+    for count in counts:
+        cost.note(count, took(count) * chance.uniform(1 - noise, 1 + noise))
+    return cost.line()
+
+
+def test_nothing_is_known_before_the_first_batch() -> None:
+    assert Cost().line() == (0, 0)
+
+
+def test_batches_of_different_sizes_tell_both_costs() -> None:
+    per_task, fixed = cost_of(*[1, 5, 20, 50] * 5)
+    assert per_task == pytest.approx(PER_TASK, rel=0.1)
+    assert fixed == pytest.approx(FIXED, rel=0.1)
+
+
+def test_noise_does_not_hide_them() -> None:
+    per_task, fixed = cost_of(*[1, 5, 20, 50] * 10, noise=0.1)
+    assert per_task == pytest.approx(PER_TASK, rel=0.3)
+    assert fixed == pytest.approx(FIXED, rel=0.3)
+
+
+@pytest.mark.parametrize("count", [1, 7, 1_000])
+def test_batches_of_one_size_cost_by_the_task(count: int) -> None:
+    """Nothing tells the costs apart: a larger batch counts as that much longer."""
+    per_task, fixed = cost_of(*[count] * 50)
+    assert per_task * count == pytest.approx(took(count))
+    assert fixed == pytest.approx(0, abs=1e-9)
+
+
+def test_what_has_changed_is_learnt_anew() -> None:
+    cost = Cost()
+    for n in (1, 10, 40) * 20:
+        cost.note(n, took(n, fixed=5))
+    for n in (1, 10, 40) * 40:
+        cost.note(n, took(n))
+    assert cost.line()[1] == pytest.approx(FIXED, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "line"),
+    [({1: 3.0, 9: 1.0}, (0, 2)), ({1: 0.0, 10: 1.0}, (0.1, 0)), ({5: 0.0}, (0, 0))],
+)
+def test_no_cost_is_below_nothing(seconds: dict[int, float], line: tuple[float, float]) -> None:
+    cost = Cost()
+    for _ in range(30):
+        for n, duration in seconds.items():
+            cost.note(n, duration)
+    assert cost.line() == (pytest.approx(line[0], rel=0.1), pytest.approx(line[1], rel=0.1))
+
+
+# --- Plans
+
+
+def after(*counts: int, gap: float = 0) -> tuple[Pacing, float]:
+    """A worker that did these batches one after the other, so many seconds apart; and when."""
+    pacing, moment = Pacing(), 100.0
+    for count in counts:
+        moment += gap
+        pacing.note(count, moment, moment + took(count))
+        moment += took(count)
+    return pacing, moment
+
+
+def test_it_begins_with_one_task_and_doubles() -> None:
+    pacing, moment, sizes = Pacing(), 0.0, []
+    for _ in range(6):
+        sizes.append(pacing.plan(1_000, 10, moment).max_count)
+        pacing.note(sizes[-1], moment, moment)
+    assert sizes == [1, 2, 4, 8, 16, 32]
+
+
+def test_a_batch_fits_into_half_of_the_target() -> None:
+    pacing, moment = after(*[10, 70, 40] * 10)
+    assert pacing.plan(1_000, TARGET, moment).max_count == pytest.approx(FITTING, rel=0.1)
+    assert pacing.plan(30, TARGET, moment).max_count == 30
+
+
+def test_a_target_that_the_fixed_cost_exceeds_still_shares_it() -> None:
+    """With single tasks the queue would only grow: half of the time goes to tasks."""
+    pacing, moment = after(*[10, 70, 40] * 10)
+    assert pacing.plan(1_000, 0.01, moment).max_count == pytest.approx(FIXED / PER_TASK, rel=0.1)
+
+
+def test_it_lingers_where_more_than_one_task_comes_in_the_time_that_a_batch_costs_anyway() -> None:
+    pacing, moment = after(*[4, 8, 6] * 10)
+    plan = pacing.plan(1_000, TARGET, moment + FIXED / 4)
+    assert plan.linger == pytest.approx(FIXED, rel=0.2)
+    assert plan.patience == pytest.approx(plan.linger - FIXED / 4)
+    assert pacing.plan(1_000, 0.02, moment).linger == 0.01
+
+
+def test_it_does_not_linger_after_a_pause() -> None:
+    pacing, moment = after(*[4, 8, 6] * 10)
+    assert pacing.plan(1_000, TARGET, moment + 2 * FIXED)[1:] == (0, math.inf)
+
+
+def test_it_does_not_linger_where_few_tasks_come() -> None:
+    pacing, moment = after(*[1, 2, 1, 1] * 10, gap=0.2)
+    assert pacing.plan(1_000, TARGET, moment)[1:] == (0, math.inf)
+
+
+# --- Traffic
+
+
+class Run:
+    """One worker that plans, lingers, takes and performs as `BaseWorker` does."""
+
+    def __init__(
+        self, arrivals: Iterator[float], pacing: Pacing | None = None, lingers: bool = True
+    ) -> None:
+        self.latencies: list[float] = []
+        self.sizes: list[int] = []
+        self.pacing = pacing or Pacing()
+        chance, queue, moment = random.Random(2), list(arrivals), 0.0
+        while queue:
+            plan = self.pacing.plan(1_000, TARGET, moment)
+            if queue[0] > moment + plan.patience:
+                moment += max(plan.patience, 0.001)
+                continue
+            full = queue[plan.max_count - 1] if len(queue) >= plan.max_count else math.inf
+            begun = max(moment, queue[0], min(queue[0] + lingers * plan.linger, full))
+            batch = [at for at in queue[: plan.max_count] if at <= begun]
+            del queue[: len(batch)]
+            moment = begun + took(len(batch)) * chance.uniform(0.9, 1.1)
+            self.pacing.note(len(batch), begun, moment)
+            self.latencies += [moment - at for at in batch]
+            self.sizes.append(len(batch))
+
+
+def poisson(rate: float, seconds: float, start: float = 0) -> Iterator[float]:
+    chance, moment = random.Random(3), start
+    while (moment := moment + chance.expovariate(rate)) < start + seconds:
+        yield moment
+
+
+def regular(count: int, gap: float, start: float = 0) -> Iterator[float]:
+    yield from (start + n * gap for n in range(count))
+
+
+def test_a_lone_request_never_waits() -> None:
+    run = Run(regular(200, 1.0))
+    assert set(run.sizes) == {1}
+    assert max(run.latencies) <= 1.1 * took(1) + 1e-9
+
+
+def test_a_lone_request_after_a_rush_does_not_wait_either() -> None:
+    rush = Run(poisson(500, 20))
+    alone = Run(regular(20, 0.5, start=100), rush.pacing)
+    assert max(alone.latencies) <= 1.1 * took(1) + 1e-9
+
+
+def test_under_load_batches_grow_and_results_come_in_time() -> None:
+    """Single tasks would be performed at 47 a second; 500 come."""
+    run = Run(poisson(500, 60))
+    settled = run.latencies[len(run.latencies) // 10 :]
+    assert mean(run.sizes[20:]) > 10
+    assert quantiles(settled, n=100)[98] < TARGET
+
+
+def test_more_than_it_can_do_makes_batches_of_what_the_target_allows() -> None:
+    run = Run(poisson(3_000, 10))
+    sizes = run.sizes[20:-1]
+    assert mean(sizes) == pytest.approx(FITTING, rel=0.2)
+    assert max(map(took, sizes)) < TARGET
+
+
+def test_lingering_makes_fewer_batches_of_moderate_traffic() -> None:
+    run, other = Run(poisson(80, 60)), Run(poisson(80, 60), lingers=False)
+    assert len(run.sizes) < 0.85 * len(other.sizes)
+    assert quantiles(run.latencies, n=100)[98] < TARGET

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -93,8 +94,9 @@ class BulkCreateWorker(RowsWorker):
             return instances
         columns = self._columns_of(self.unique_fields)
         keys = [key_of(columns, instance) for instance in instances]
-        for round_ in _rounds(keys, instances) if self.update_conflicts else [instances]:
-            self.save(round_)
+        keyed = list(zip(keys, instances, strict=True))
+        for round_ in _rounds(keyed) if self.update_conflicts else [keyed]:
+            self.save(_in_order(round_))
         found = self._model._base_manager.using(self._alias).filter(**with_keys(columns, keys))
         rows = {key_of(columns, row): row for row in found}
         return [rows.get(key) for key in keys]
@@ -118,13 +120,18 @@ class BulkCreateWorker(RowsWorker):
         return options
 
 
-def _rounds(keys: Iterable[Key], instances: Iterable[Any]) -> Iterable[list[Any]]:
+def _rounds(keyed: Iterable[tuple[Key, Any]]) -> Iterable[list[tuple[Key, Any]]]:
     """
     One INSERT cannot update a row twice (PostgreSQL refuses to). So the first rows of all keys,
-    then the second ones, and so on: as if they were saved in their order.
+    then the second ones, and so on: as if they were saved in the order of their tasks.
     """
-    seen, rounds = Counter[Key](), defaultdict[int, list[Any]](list)
-    for key, instance in zip(keys, instances, strict=True):
-        rounds[seen[key]].append(instance)
+    seen, rounds = Counter[Key](), defaultdict[int, list[tuple[Key, Any]]](list)
+    for key, instance in keyed:
+        rounds[seen[key]].append((key, instance))
         seen[key] += 1
     return rounds.values()
+
+
+def _in_order(keyed: Iterable[tuple[Key, Any]]) -> list[Any]:
+    """Of the keys: workers that save the same rows must not wait for each other in a circle."""
+    return [instance for _, instance in sorted(keyed, key=itemgetter(0))]

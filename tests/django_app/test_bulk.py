@@ -263,6 +263,25 @@ def test_ignored_conflicts_give_the_row_that_was_there(results_of: Results) -> N
     assert [row["email"] for row in results] == ["old@ann", "1@bob", "1@bob"]
 
 
+@pytest.mark.parametrize("conflicts", ["update_conflicts", "ignore_conflicts"])
+def test_workers_save_the_same_rows_in_the_same_order(results_of: Results, conflicts: str) -> None:
+    # given that PostgreSQL locks the rows of an INSERT one after the other
+    saved = []
+
+    class Noting(SaveUsers):
+        update_fields = ("email",)
+
+        def save(self, instances: Any) -> None:
+            saved.append([user.username for user in instances])
+            super().save(instances)
+
+    # when tasks come in any order, then rows are saved in the order of their keys
+    data = [{"username": name} for name in "cabb"]
+    results = results_of(Noting, data, **{conflicts: True})
+    assert "".join(saved[0]) in ("abc", "abbc")
+    assert [row["username"] for row in results] == ["c", "a", "b", "b"]
+
+
 def test_a_row_lost_to_another_conflict_says_so(results_of: Results) -> None:
     content_type = ContentType.objects.create(app_label="shop", model="shelf")
     [lost, found] = results_of(

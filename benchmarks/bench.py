@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -40,6 +41,7 @@ from workloads import Workload
 
 def main() -> int:
     options = parsed()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all processes end with it
     if not redis_server():
         print("bench: no redis-server is installed: apt-get install redis-server", file=sys.stderr)
         return 2

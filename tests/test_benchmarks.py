@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.scripts import SECONDS, Script
 from tests.support.servers import redis_server
+from tests.support.waiting import wait_until
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-SECONDS = 120
 SHORT = ("--quick", "--rounds", "1", "--scale", "0.01")
 
 
@@ -101,6 +102,19 @@ def test_requests_to_the_example_shop_are_measured(module: Any, redis_url: str) 
     assert measured.figures["requests"] == 10
     assert 1 <= measured.figures["inserts"] <= 10
     assert 0 < measured.figures["p50_ms"] <= measured.figures["p95_ms"]
+
+
+@pytest.mark.skipif(not redis_server(), reason="no redis-server is installed")
+def test_terminated_it_leaves_nothing_behind() -> None:
+    # given a run in the middle of a measurement
+    script = Script(BENCHMARKS / "bench.py", "--only", "ours", "--workload", "5")
+    wait_until(lambda: script.pids("-m client"), SECONDS)
+    # when
+    script.process.terminate()
+    # then
+    code, _, _ = script.end()
+    assert code == 143
+    wait_until(lambda: script.pids() == [])
 
 
 def test_an_unknown_system_is_named() -> None:

@@ -8,9 +8,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-import uuid
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -18,51 +15,16 @@ from typing import Any
 
 import pytest
 
+from tests.support.scripts import SECONDS, Script
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
-SECONDS = 120
 
 
-class Demo:
-    """The script, and the processes that inherited its environment."""
-
+class Demo(Script):
     def __init__(self, *arguments: str, redis_url: str) -> None:
-        self._marker = f"DEMO_TEST={uuid.uuid4().hex}"
-        name, value = self._marker.split("=")
-        self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "scripts/demo.py"), *arguments],
-            env={**os.environ, "REDIS_URL": redis_url, "DATABASE_URL": "", name: value},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def until(self, label: str) -> str:
-        """Its output up to a line that begins with the label."""
-        lines = []
-        for line in self.process.stdout:
-            lines.append(line)
-            if line.startswith(label):
-                return "".join(lines)
-        raise AssertionError(f"ended before {label!r}: {lines} {self.process.stderr.read()}")
-
-    def end(self) -> tuple[int, str, str]:
-        output, errors = self.process.communicate(timeout=SECONDS)
-        return self.process.returncode, output, errors
-
-    def pids(self, words: str = "") -> list[int]:
-        """Those of its processes that live and have these words in their command."""
-        entries = [path for path in Path("/proc").iterdir() if path.name.isdigit()]
-        return [int(path.name) for path in entries if self._owns(path, words)]
-
-    def _owns(self, path: Path, words: str) -> bool:
-        try:
-            environment = (path / "environ").read_text(errors="replace").split("\0")
-            command = (path / "cmdline").read_text(errors="replace").replace("\0", " ")
-        except OSError:  # it has ended, or is not ours
-            return False
-        return self._marker in environment and words in command
+        path = ROOT / "scripts/demo.py"
+        super().__init__(path, *arguments, REDIS_URL=redis_url, DATABASE_URL="")
 
 
 @pytest.fixture

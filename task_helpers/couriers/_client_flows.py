@@ -36,6 +36,9 @@ from task_helpers.exceptions import (
 )
 from task_helpers.tasks import TaskStatus
 
+SMALL = 1_000
+"""Bytes of a result that may stay in the store for a while after it was read."""
+
 ANSWER_SECONDS = 1.0
 """How much longer than its timeout a wait may take when the store does not answer."""
 
@@ -92,8 +95,7 @@ class ClientFlows:
         except BaseException:
             yield from self.abandon(queue, wanted)
             raise
-        [result] = yield from self._delivered(queue, wanted, found)
-        return result
+        return (yield from self._answer(queue, wanted[0], found[wanted[0]]))
 
     def _call_shared(self, queue: str, task_data: Any, until: float, how: AddOptions) -> Flow[Any]:
         """
@@ -194,17 +196,17 @@ class ClientFlows:
         that: not what cannot be decoded here, and not the results beside an error that is raised.
         """
         results = [self._result_or_error(queue, task_id, found[task_id]) for task_id in wanted]
-        pairs = list(zip(wanted, results, strict=True))
-        raised = [pair for pair in pairs if isinstance(pair[1], TaskHelpersError)][:1]
-        handed_over = raised if raised and not return_exceptions else pairs
+        failed = [at for at, result in enumerate(results) if isinstance(result, TaskHelpersError)]
+        raised = results[failed[0]] if failed and not return_exceptions else None
         if delete_data:
-            read = [i for i, result in handed_over if not isinstance(result, DeserializationError)]
-            yield from self._forget(queue, read)
-        if raised and not return_exceptions:
-            raise raised[0][1]
+            read = [wanted[failed[0]]] if raised else wanted
+            unread = {wanted[i] for i in failed if isinstance(results[i], DeserializationError)}
+            yield from self._forget(queue, [i for i in read if i not in unread])
+        if raised:
+            raise raised
         return results
 
-    def _forget(self, queue: str, task_ids: Sequence[bytes]) -> Flow[None]:
+    def _forget(self, queue: str, task_ids: Sequence[bytes], soon: bool = False) -> Flow[None]:
         """
         The results are read: when the store cannot be told soon, they expire by themselves. So do
         those of tasks with a key, which others may still want to read.
@@ -212,7 +214,16 @@ class ClientFlows:
         task_ids = [task_id for task_id in task_ids if not ids.is_shared(task_id)]
         with suppress(CourierUnavailable):
             store = self._store.bounded(time.monotonic() + IMPATIENT_SECONDS)
-            yield from store.forget(queue, task_ids)
+            yield from store.forget(queue, task_ids, soon=soon)
+
+    def _answer(self, queue: str, task_id: bytes, outcome: bytes) -> Flow[Any]:
+        """The result of a task whose id nobody else knows, or its error."""
+        result = self._result_or_error(queue, task_id, outcome)
+        if not isinstance(result, DeserializationError):
+            yield from self._forget(queue, [task_id], soon=len(outcome) <= SMALL)
+        if isinstance(result, TaskHelpersError):
+            raise result
+        return result
 
     def _result_or_error(self, queue: str, task_id: bytes, outcome: bytes) -> Any:
         try:

@@ -71,6 +71,7 @@ class ReturningFlows(WorkerSide):
         if again:
             refused = yield from self._store.retry(claim.queue, claim.token, list(again.values()))
             report_refused(claim.queue, refused)
+            self._look_at.pop(claim.queue, None)  # they may be due before what was known
             if self._claims.settle(claim, again):
                 yield from self._store.finish(claim.queue, claim.token, [], last=True)
         return [task_id for task_id in group if task_id not in again]

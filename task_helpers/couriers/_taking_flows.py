@@ -90,7 +90,7 @@ class TakingFlows(WorkerSide):
             whole_number(max_weight, "max_weight")
         until = math.inf if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         store = self._store.bounded(until + linger + TAKE_SECONDS)
-        lingering, block = Lingering(enough, linger, until + linger), 0.0
+        lingering, block = Lingering(enough, linger, until + linger), self._block(queue, until)
         while not (stopping and stopping()):
             if linger and (yield from _lingers(store, queue, lingering, block)):
                 block = 0
@@ -120,11 +120,21 @@ class TakingFlows(WorkerSide):
         overdue = taken.overdue if self._may_reclaim() else []
         for lost in overdue:
             yield from self._reclaim_overdue(queue, lost)
+        due_in = LONGEST_BLOCK
         if overdue or (taken.tasks and not tasks):
-            return tasks, 0
-        if taken.next_due is None:
-            return tasks, LONGEST_BLOCK
-        return tasks, (taken.next_due - taken.now) / 1000
+            due_in = 0
+        elif taken.next_due is not None:
+            due_in = (taken.next_due - taken.now) / 1000
+        self._look_at[queue] = time.monotonic() + due_in
+        return tasks, due_in
+
+    def _block(self, queue: str, until: float) -> float:
+        """
+        How long the first take of a wait may block: whatever comes before the next look is due
+        sets the mark that unblocks it. A mark can be lost, so never for long.
+        """
+        now = time.monotonic()
+        return max(0.0, min(self._look_at.get(queue, 0.0), until) - now)
 
     def _claimed(
         self, store: Store, queue: str, count: int, block: float, **how: Unpack[TakeOptions]

@@ -39,6 +39,7 @@ class WorkerSide:
         self._options = options
         self._claims = Claims()
         self._wire = Wire(options)
+        self._look_at: dict[str, float] = {}  # queue -> when to look into it, `time.monotonic()`
         self._unanswered: dict[str, bytes] = {}  # queue -> token of a take that got no answer
 
     def _finish(self, queue: str, claim: Claim | None, ends: list[End]) -> Flow[None]:

@@ -319,8 +319,12 @@ class Store(Protocol):
     def look(self, queue: str, ids: Sequence[bytes]) -> Flow[list[Look]]:
         """As `outcomes`, and whether those without one are still unfinished, at one moment."""
 
-    def forget(self, queue: str, ids: Sequence[bytes]) -> Flow[None]:
-        """Deletes outcomes that were read."""
+    def forget(self, queue: str, ids: Sequence[bytes], *, soon: bool = False) -> Flow[None]:
+        """
+        Deletes outcomes that were read.
+
+        - soon - nobody else knows of these tasks: it need not be now, if later is cheaper.
+        """
 
     def status(self, queue: str, task_id: bytes) -> Flow[TaskStatus]:
         """Where a task is, with the note of a running one."""

@@ -152,7 +152,7 @@ def test_a_result_that_was_read_is_returned_though_it_cannot_be_deleted(
 ) -> None:
     client = ClientFlows(store, OPTIONS)  # type: ignore[arg-type]
     flow = Driver(client.get(Q, UUID(bytes=A), True)).reply([success(7)])
-    assert flow.asked == Verb("forget", (Q, [A]))
+    assert flow.asked == Verb("forget", (Q, [A], False))
     assert flow.fail(exceptions.CourierUnavailable("gone")).result == 7
 
 

@@ -95,7 +95,7 @@ class MemoryStore:
 
         return _step(act)
 
-    def forget(self, queue: str, ids: Sequence[bytes]) -> Flow[None]:
+    def forget(self, queue: str, ids: Sequence[bytes], *, soon: bool = False) -> Flow[None]:
         state = self._server.place(queue).queue
         return _step(lambda: state.forget(ids))
 

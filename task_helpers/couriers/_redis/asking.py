@@ -87,6 +87,7 @@ class Asking:
         arguments: Sequence[Argument],
         *,
         repeat_keys: Callable[[], Sequence[bytes]] | None = None,
+        before: Sequence[Command] = (),
         after: Command | None = None,
         blocks: float = 0,
     ) -> Flow[Any]:
@@ -94,17 +95,19 @@ class Asking:
         The reply of a script.
 
         - repeat_keys - gives the keys for when it is called again after a lost reply.
+        - before - commands that go along in the same packet, once: nobody needs their replies.
         - after - a command that may block, sent in the same packet before the script; Redis runs
           the script the moment that one unblocks. Not sent again on a repeat.
         """
         called = script(name)
-        first = called.by_digest(keys, arguments)
+        blocking = [after] if after else []
+        first = [*before, *blocking, called.by_digest(keys, arguments)]
 
         def again(call: Callable[..., Command] = called.by_digest) -> list[Command]:
             return [call(repeat_keys() if repeat_keys else keys, arguments)]
 
         try:
-            replies = yield from self._ask([after, first] if after else [first], again, blocks)
+            replies = yield from self._ask(first, again, blocks, len(before))
         except NoScriptError:
             loading = again(called.by_source)
             replies = yield from self._ask(loading, lambda: loading)
@@ -115,13 +118,14 @@ class Asking:
         first: Sequence[Command],
         repeat: Callable[[], Sequence[Command]],
         blocks: float = 0,
+        ignored: int = 0,
     ) -> Flow[list[Any]]:
         due = time.monotonic() + blocks
         asked = Send(first, blocks, self._until - due)
         pauses = _pauses(min(due + self._retry_seconds, self._until))
         while True:
             try:
-                replies = _without_errors((yield asked))
+                replies = _without_errors((yield asked)[ignored:])
                 self.health.note_answer()
                 return replies
             except NoScriptError:
@@ -131,7 +135,7 @@ class Asking:
                 if pause is None:
                     raise translated(error, self._address) from None
             yield Sleep(pause)
-            asked = Send(repeat(), 0, self._until - time.monotonic())
+            asked, ignored = Send(repeat(), 0, self._until - time.monotonic()), 0
 
     def _is_outage(self, error: Exception, asked_at: float) -> bool:
         if passes(error):

@@ -8,7 +8,7 @@ from typing import Any
 from task_helpers.couriers._lookout import Lookout
 from task_helpers.couriers._redis.admission import Admission
 from task_helpers.couriers._redis.chunks import chunks
-from task_helpers.couriers._redis.commands import Argument
+from task_helpers.couriers._redis.commands import Argument, Command
 from task_helpers.couriers.store import IN_LINE, Look, Placement
 from task_helpers.effects import Flow
 from task_helpers.envelopes import NO_CHANNEL, open_envelope
@@ -17,6 +17,9 @@ from task_helpers.exceptions import CourierError, DeserializationError, QueueFul
 ANY_LENGTH = -1
 
 NO_OUTCOME = (Look(None, False), Look(None, True))
+
+MOST_FORGOTTEN = 100
+"""Results that are deleted beside one add."""
 
 CANCEL_TRIES = 100
 """A worker that takes a batch between reading the leases and looking into them costs one."""
@@ -68,7 +71,19 @@ class ClientVerbs(Admission):
         def with_buckets() -> list[bytes]:
             return names + list(map(keys.bucket, task_ids))
 
-        return (yield from self._ask.script("add", names, arguments, repeat_keys=with_buckets))
+        return (
+            yield from self._ask.script(
+                "add", names, arguments, repeat_keys=with_buckets, before=self._forgotten()
+            )
+        )
+
+    def _forgotten(self) -> list[Command]:
+        """What was to be deleted soon goes along with the next tasks; else it expires by itself."""
+        count = min(len(self._read), MOST_FORGOTTEN)
+        try:
+            return [self._read.popleft() for _ in range(count)]
+        except IndexError:  # another thread takes them along
+            return []
 
     def outcomes(self, queue: str, ids: Sequence[bytes]) -> Flow[list[bytes | None]]:
         buckets = self._by_bucket(queue, ids)
@@ -93,9 +108,11 @@ class ClientVerbs(Admission):
             found.update(zip(asked, map(_look, replies), strict=True))
         return [found[task_id] for task_id in ids]
 
-    def forget(self, queue: str, ids: Sequence[bytes]) -> Flow[None]:
+    def forget(self, queue: str, ids: Sequence[bytes], *, soon: bool = False) -> Flow[None]:
         buckets = self._by_bucket(queue, ids)
-        if buckets:
+        if soon:
+            self._read.extend(("HDEL", key, *b) for key, b in buckets.items())
+        elif buckets:
             yield from self._ask.commands([("HDEL", key, *b) for key, b in buckets.items()])
 
     def cancel(self, queue: str, task_id: bytes, outcome: bytes) -> Flow[bool]:

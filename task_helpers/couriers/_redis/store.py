@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 from task_helpers.couriers._redis.client_verbs import ClientVerbs
 from task_helpers.couriers._redis.upkeep_verbs import UpkeepVerbs
 from task_helpers.couriers._redis.worker_verbs import WorkerVerbs
@@ -14,6 +12,7 @@ class RedisStore(ClientVerbs, WorkerVerbs, UpkeepVerbs):
 
     def bounded(self, until: float) -> RedisStore:
         """Shares all that was learnt and is listened to; only its patience is its own."""
-        other = copy.copy(self)
+        other = object.__new__(RedisStore)  # copy.copy() takes ten times as long
+        other.__dict__.update(self.__dict__)
         other._ask = self._ask.bounded(until)
         return other

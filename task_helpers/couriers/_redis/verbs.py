@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Iterable
 
 from task_helpers.couriers._door import Door, Pace
 from task_helpers.couriers._redis.asking import Asking
 from task_helpers.couriers._redis.chunks import grouped
+from task_helpers.couriers._redis.commands import Command
 from task_helpers.couriers._redis.hints import Hints
 from task_helpers.couriers._redis.keys import QueueKeys, hint_channel
 from task_helpers.couriers.options import CourierOptions
 from task_helpers.effects import Flow
 
 CLOCK_CACHE_SECONDS = 60
+
+MOST_READ = 10_000
+"""Results that were read and wait to be deleted; what is beyond expires by itself."""
 
 
 class Clock:
@@ -49,6 +54,7 @@ class Verbs:
         self._options = options
         self._keys: dict[str, QueueKeys] = {}
         self._clock = Clock()
+        self._read = deque[Command](maxlen=MOST_READ)
         self._door = Door(options)
         self._paces: dict[str, tuple[float, Pace]] = {}  # queue -> when it was read, and what
 

@@ -15,27 +15,28 @@ LONGEST_PAUSE = 0.25
 
 class Lingering:
     """
-    One wait for a batch to fill.
+    Waits for a batch to fill, one after the other.
 
     - enough - so many waiting tasks are worth taking at once.
     - linger - how long (seconds) the oldest of fewer tasks may wait for more, from when it was
-      made. Its id tells that by a clock that may be wrong: nobody lingers longer than this.
-    - latest - when to take whatever there is, on the monotonic clock: where others take the
-      oldest each time, there is always a younger one to linger for.
+      made. Its id tells that by a clock that may be wrong, and where others take the oldest there
+      is always a younger one: nobody lingers longer than this after the first look.
     """
 
-    def __init__(self, enough: int, linger: float, latest: float) -> None:
+    def __init__(self, enough: int, linger: float) -> None:
         self._enough = enough
         self._linger = linger
-        self._latest = latest
         self._pause = min(max(linger / LOOKS, SHORTEST_PAUSE), LONGEST_PAUSE)
-        self._oldest = -1
-        self._until = 0.0
+        self._oldest: int | None = None
+        self._until = self._latest = 0.0
 
     def pause(self, line: Line, moment: float) -> float:
         """Seconds until the next look, at `moment` on the monotonic clock. 0: take now."""
         if not 0 < line.length < self._enough:
+            self._oldest = None
             return 0
+        if self._oldest is None:
+            self._latest = moment + self._linger
         if line.oldest_made_at != self._oldest:
             age = (line.now - line.oldest_made_at) / 1000
             self._oldest = line.oldest_made_at

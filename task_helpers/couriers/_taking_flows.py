@@ -90,7 +90,7 @@ class TakingFlows(WorkerSide):
             whole_number(max_weight, "max_weight")
         until = math.inf if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         store = self._store.bounded(until + linger + TAKE_SECONDS)
-        lingering, block = Lingering(enough, linger, until + linger), self._block(queue, until)
+        lingering, block = Lingering(enough, linger), self._block(queue, until)
         while not (stopping and stopping()):
             if linger and (yield from _lingers(store, queue, lingering, block)):
                 block = 0

@@ -201,6 +201,15 @@ def test_it_blocks_for_the_first_task_only(worker: WorkerFlows) -> None:
     assert flow.reply(None).asked == Verb("line", (Q, 0.0))
 
 
+def test_a_store_that_blocks_a_little_longer_costs_no_linger(worker: WorkerFlows) -> None:
+    """Redis ends a BZPOPMIN up to 0.1 s late; a task may come in that time."""
+    flow = Driver(worker.wait(Q, 10, 0.01, 0.08)).reply(Line(0, 0, 1_000)).reply(took())
+    until = time.monotonic() + 0.1
+    while time.monotonic() < until:
+        pass
+    assert flow.reply(Line(1, 1_000, 1_000)).asked == Sleep(0.01)
+
+
 def test_whoever_is_to_stop_takes_nothing(worker: WorkerFlows) -> None:
     stop = iter([False, True])
     flow = Driver(worker.wait(Q, 10, None, 0.8, stopping=lambda: next(stop)))

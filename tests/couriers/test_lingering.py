@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from task_helpers.couriers._lingering import LONGEST_PAUSE, LOOKS, SHORTEST_PAUSE, Lingering
@@ -12,8 +10,8 @@ from task_helpers.couriers.store import Line
 MADE = 1_000_000
 
 
-def lingering(linger: float = 0.8, enough: int = 10, latest: float = math.inf) -> Lingering:
-    return Lingering(enough, linger, latest)
+def lingering(linger: float = 0.8) -> Lingering:
+    return Lingering(10, linger)
 
 
 def line(length: int = 1, age: float = 0, made_at: int = MADE) -> Line:
@@ -69,6 +67,15 @@ def test_when_others_take_the_oldest_the_next_one_lingers_for_itself() -> None:
 
 
 def test_there_is_an_end_however_often_others_take_the_oldest() -> None:
-    batch = lingering(0.8, latest=6.0)
-    assert batch.pause(line(), 5.95) == pytest.approx(0.05)
-    assert batch.pause(line(made_at=MADE + 1), 6) == 0
+    batch = lingering(0.8)
+    batch.pause(line(), 5)
+    assert batch.pause(line(made_at=MADE + 1), 5.75) == pytest.approx(0.05)
+    assert batch.pause(line(made_at=MADE + 2), 5.8) == 0
+
+
+@pytest.mark.parametrize("length", [0, 10])
+def test_after_a_batch_the_next_one_may_fill_as_long(length: int) -> None:
+    batch = lingering(0.8)
+    batch.pause(line(), 5)
+    batch.pause(line(length), 5.1)
+    assert batch.pause(line(), 9) == pytest.approx(0.1)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import redis
 
-from task_helpers import ids, outcomes
+from task_helpers import outcomes
 from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.exceptions import PerformTaskError
 from task_helpers.serializers import serializer_of
@@ -76,8 +76,7 @@ def look(server: redis.Redis, keys: QueueKeys) -> Seen:
 
 def result_in(outcome: bytes) -> Result:
     start, body = outcomes.split(outcome)
-    task_id = ids.to_uuid(bytes(16))
-    return result_of(partial(outcomes.decode, start, body, task_id, serializer_of))
+    return result_of(partial(outcomes.decode, start, body, bytes(16), serializer_of))
 
 
 def result_of(read: Callable[[], Any]) -> Result:

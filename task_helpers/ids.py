@@ -53,7 +53,7 @@ def made_at_ms(task_id: bytes) -> int:
 def to_bytes(task_id: UUID | str) -> bytes:
     """The 16 bytes of an id as users hold it; `ValueError` for what is no UUID."""
     if isinstance(task_id, UUID):
-        return task_id.bytes
+        return task_id.int.to_bytes(ID_BYTES, "big")
     try:
         return UUID(task_id).bytes
     except (ValueError, AttributeError, TypeError):

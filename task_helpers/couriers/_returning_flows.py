@@ -23,6 +23,9 @@ from task_helpers.envelopes import NO_DEADLINE, with_attempts
 from task_helpers.exceptions import TaskHelpersError
 from task_helpers.retries import RetryPolicy
 
+DONE = Way.DONE
+"""To look a member up in its enum takes as long as to make the `End`."""
+
 logger = logging.getLogger("task_helpers.couriers")
 
 
@@ -84,7 +87,7 @@ class ReturningFlows(WorkerSide):
         if not isinstance(result, Exception):
             try:
                 outcome = self._wire.success(queue, task_id, result)
-                return End(Way.DONE, task_id, outcome, header.channel)
+                return End(DONE, task_id, outcome, header.channel)
             except TaskHelpersError as error:
                 logger.error("The result of task %s is not sent: %s", ids.to_uuid(task_id), error)
                 result = error

@@ -30,7 +30,7 @@ class Wire:
         self._options = options
         self._codec = options.codec
         self._key = options.signing_key
-        self._plain_success = None if self._key else outcomes.start_of_success(self._codec)
+        self._success = outcomes.start_of_success(self._codec)
 
     # --- Tasks
 
@@ -71,22 +71,22 @@ class Wire:
 
     def success(self, queue: str, task_id: bytes, result: Any) -> bytes:
         """Raises `SerializationError` and `ResultTooLarge`."""
-        outcome = outcomes.encode_success(result, self._codec)
+        outcome = self._success + self._codec.dumps(result)
         if len(outcome) > (limit := self._options.max_result):
             raise ResultTooLarge(
                 f"the result takes {len(outcome):,} bytes and max_result is {limit:,}: "
                 "store the data elsewhere and return its key"
             )
-        return self._signed_outcome(queue, task_id, outcome)
+        return outcome if self._key is None else self._signed_outcome(queue, task_id, outcome)
 
     def failure(self, queue: str, task_id: bytes, error: Exception, attempts: int) -> bytes:
         return self._signed_outcome(queue, task_id, outcomes.encode_failure(error, attempts))
 
     def result(self, queue: str, task_id: bytes, outcome: bytes) -> Any:
         """Raises the `PerformTaskError` that the task ended with, and `DeserializationError`."""
+        if self._key is None and outcome[:2] == self._success:
+            return self._codec.loads(outcome[2:])
         start, body = outcomes.split(outcome)
-        if start == self._plain_success:
-            return self._codec.loads(body)
         signed = outcomes.is_signed(start)
         body = self._verified(RESULT, queue, task_id, start, body, signed)
         return outcomes.decode(start, body, task_id, self._options.decoder)

@@ -26,12 +26,23 @@ def results_of(
     """
     if returned is None and not needs_results:
         return [(task_id, None) for task_id in task_ids]
+    if isinstance(returned, list) and (in_order := _in_order(returned, task_ids)):
+        return in_order
     results = _pairs(returned, task_ids, queue)
     if not needs_results:
         return [(task_id, results.get(task_id)) for task_id in task_ids]
     _report_missing(len(task_ids) - len(results), len(task_ids), queue)
     missing = _not_returned(returned)
     return [(task_id, results.get(task_id, missing)) for task_id in task_ids]
+
+
+def _in_order(returned: list[Any], task_ids: Sequence[UUID]) -> list[Task] | None:
+    """What needs no search: each task once, in the order of the batch. Else None."""
+    try:
+        pairs = [(task_id, result) for task_id, result in returned]
+    except (TypeError, ValueError):
+        return None
+    return pairs if [task_id for task_id, _ in pairs] == list(task_ids) else None
 
 
 def _pairs(returned: Any, task_ids: Sequence[UUID], queue: str) -> dict[UUID, Any]:

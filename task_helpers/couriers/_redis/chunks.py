@@ -13,10 +13,13 @@ CHUNK_BYTES = 8_000_000
 """Most of one script call: Lua's unpack breaks near 8,000 values, and others wait meanwhile."""
 
 
-def grouped(items: Iterable[T], key_of: Callable[[T], K]) -> dict[K, list[T]]:
+def grouped(items: Sequence[T], key_of: Callable[[T], K]) -> dict[K, list[T]]:
+    keys = list(map(key_of, items))
+    if keys and keys.count(keys[0]) == len(keys):  # as it is most of the time
+        return {keys[0]: list(items)}
     groups: dict[K, list[T]] = {}
-    for item in items:
-        groups.setdefault(key_of(item), []).append(item)
+    for key, item in zip(keys, items, strict=True):
+        groups.setdefault(key, []).append(item)
     return groups
 
 

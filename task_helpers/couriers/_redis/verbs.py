@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from task_helpers.couriers._door import Door, Pace
 from task_helpers.couriers._redis.asking import Asking
@@ -71,7 +71,7 @@ class Verbs:
             self._keys[queue] = QueueKeys(self._prefix, queue)
         return self._keys[queue]
 
-    def _by_bucket(self, queue: str, ids: Iterable[bytes]) -> dict[bytes, list[bytes]]:
+    def _by_bucket(self, queue: str, ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:
         return grouped(ids, self._of(queue).bucket)
 
     def _hint_channel(self, channel: bytes) -> bytes:

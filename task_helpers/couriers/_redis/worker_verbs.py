@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any, Unpack
 
 from task_helpers.couriers._redis.chunks import chunks, grouped
@@ -21,6 +22,7 @@ from task_helpers.couriers.store import (
     TakeOptions,
 )
 from task_helpers.effects import Flow
+from task_helpers.envelopes import NO_CHANNEL
 from task_helpers.ids import made_at_ms
 
 
@@ -95,7 +97,7 @@ class WorkerVerbs(Verbs):
     ) -> Flow[set[bytes]]:
         keys = self._of(queue)
         groups = grouped(ends, lambda end: (keys.bucket(end.task_id), end.way))
-        hints = grouped((end for end in ends if any(end.channel)), lambda end: end.channel)
+        hints = grouped([end for end in ends if end.channel != NO_CHANNEL], _channel)
         ordered = [end for group in groups.values() for end in group]
         options, now = self._options, (yield from self.now())
         names = [keys.tasks, keys.leases, keys.batch(token), keys.crashes]
@@ -167,6 +169,9 @@ class WorkerVerbs(Verbs):
 
     def _hint(self, channel: bytes, ends: Iterable[End]) -> tuple[bytes, bytes]:
         return self._hint_channel(channel), b"".join(end.task_id for end in ends)
+
+
+_channel = attrgetter("channel")
 
 
 def _blocking(keys: QueueKeys, wait: float) -> Command | None:

@@ -17,10 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import redis
-
 from ledger import Ledger
-from processes import connections_to, cpu_seconds
+from meter import Meter
+from processes import connections_to
 from system import TIMEOUT, Data, System
 
 Figures = dict[str, Any]
@@ -57,6 +56,10 @@ class Run:
         prices = (f"{n % 100_000 / 100:.2f}" for n in range(first, first + count))
         return [{"name": "tomato", "price": price} for price in prices]
 
+    def meter(self) -> Meter:
+        pids = {"client": os.getpid(), "worker": self.worker, "redis": self.redis}
+        return Meter({name: pid for name, pid in pids.items() if pid}, self.system.url)
+
     def warm_up(self) -> None:
         for data in self.data(WARM_UPS):
             _compare([self.system.call(data)], [data])
@@ -65,71 +68,76 @@ class Run:
 def add_singly(run: Run) -> Figures:
     for data in run.data(WARM_UPS):
         run.system.add(data)
-    many = run.data()
-    began = time.perf_counter()
-    for data in many:
-        run.system.add(data)
-    return {"rate": run.count / (time.perf_counter() - began)}
+    many, meter = run.data(), run.meter()
+    with meter:
+        began = time.perf_counter()
+        for data in many:
+            run.system.add(data)
+        took = time.perf_counter() - began
+    return {"rate": run.count / took, **meter.figures(run.count)}
 
 
 def add_in_bulk(run: Run) -> Figures:
     run.system.add_many(run.data(WARM_UPS))
-    rates = []
+    meter, rates = run.meter(), []
     for _ in range(run.repeats):
         many = run.data()
-        began = time.perf_counter()
-        run.system.add_many(many)
-        rates.append(run.count / (time.perf_counter() - began))
-    return {"rate": statistics.median(rates)}
+        with meter:
+            began = time.perf_counter()
+            run.system.add_many(many)
+            rates.append(run.count / (time.perf_counter() - began))
+    return {"rate": statistics.median(rates), **meter.figures(run.count * run.repeats)}
 
 
 def drain(run: Run) -> Figures:
     """The worker is held while the tasks are added, so that it meets all of them at once."""
     run.system.add_many(run.data(WARM_UPS))
     _wait_for_executions(run, run.added)
-    rates = []
+    meter, rates = run.meter(), []
     for _ in range(run.repeats):
         os.kill(run.worker, signal.SIGSTOP)
         run.system.add_many(run.data())
-        began = time.monotonic()
-        os.kill(run.worker, signal.SIGCONT)
-        _wait_for_executions(run, run.added)
+        with meter:
+            began = time.monotonic()
+            os.kill(run.worker, signal.SIGCONT)
+            _wait_for_executions(run, run.added)
         rates.append(run.count / (run.ledger.last - began))
-    return {"rate": statistics.median(rates)}
+    return {"rate": statistics.median(rates), **meter.figures(run.count * run.repeats)}
 
 
 def round_trip(run: Run) -> Figures:
     run.warm_up()
-    meter, rates = Meter(run), []
+    meter, rates = run.meter(), []
     for _ in range(run.repeats):
         many = run.data()
-        meter.start()
-        began = time.perf_counter()
-        results = run.system.wait(run.system.add_many(many))
-        rates.append(run.count / (time.perf_counter() - began))
-        meter.stop()
+        with meter:
+            began = time.perf_counter()
+            results = run.system.wait(run.system.add_many(many))
+            rates.append(run.count / (time.perf_counter() - began))
         _compare(results, many)
     return {"rate": statistics.median(rates), **meter.figures(run.count * run.repeats)}
 
 
 def in_a_row(run: Run) -> Figures:
     run.warm_up()
-    took = []
-    for data in run.data():
-        began = time.perf_counter()
-        result = run.system.call(data)
-        took.append(1000 * (time.perf_counter() - began))
-        _compare([result], [data])
-    return {"p50_ms": statistics.median(took), "p95_ms": statistics.quantiles(took, n=20)[-1]}
+    many, took, results, meter = run.data(), [], [], run.meter()
+    with meter:
+        for data in many:
+            began = time.perf_counter()
+            results.append(run.system.call(data))
+            took.append(1000 * (time.perf_counter() - began))
+    _compare(results, many)
+    p95 = statistics.quantiles(took, n=20)[-1]
+    return {"p50_ms": statistics.median(took), "p95_ms": p95, **meter.figures(run.count)}
 
 
 def many_callers(run: Run) -> Figures:
     """Connections are counted when half of the tasks have been performed."""
     run.warm_up()
-    many = run.data()
+    many, meter = run.data(), run.meter()
     shares = [many[at::CALLERS] for at in range(CALLERS)]
     ready = threading.Barrier(CALLERS + 1)
-    with ThreadPoolExecutor(CALLERS) as pool:
+    with ThreadPoolExecutor(CALLERS) as pool, meter:
         calls = [pool.submit(_call_each, run.system, share, ready) for share in shares]
         ready.wait(TIMEOUT)
         began = time.perf_counter()
@@ -139,7 +147,7 @@ def many_callers(run: Run) -> Figures:
         took = time.perf_counter() - began
     for result, share in zip(results, shares, strict=True):
         _compare(result, share)
-    return {"rate": run.count / took, "connections": connections}
+    return {"rate": run.count / took, "connections": connections, **meter.figures(run.count)}
 
 
 def _call_each(system: System, share: Sequence[Data], ready: threading.Barrier) -> list[Any]:
@@ -153,49 +161,6 @@ PROGRAMS: dict[str, Callable[[Run], Figures]] = {
 }
 WITHOUT_WORKER = {"add_singly", "add_in_bulk"}
 WITHOUT_RESULTS = {"drain"}
-
-
-# --- What the processes cost
-
-
-class Meter:
-    """The CPU of client, worker and Redis between `start` and `stop`, summed up."""
-
-    def __init__(self, run: Run) -> None:
-        self._pids = {"client": os.getpid(), "worker": run.worker, "redis": run.redis}
-        self._spent = dict.fromkeys(self._pids, 0.0)
-        self._redis = redis.Redis.from_url(run.system.url)
-        self._redis.config_resetstat()
-
-    def start(self) -> None:
-        self._began = self._read()
-
-    def stop(self) -> None:
-        for name, seconds in self._read().items():
-            self._spent[name] += seconds - self._began[name]
-
-    def _read(self) -> dict[str, float]:
-        return {name: cpu_seconds(pid) for name, pid in self._pids.items()}
-
-    def figures(self, tasks: int) -> Figures:
-        per_10_000 = {name: 10_000 * spent / tasks for name, spent in self._spent.items()}
-        return {
-            "cpu_s": sum(per_10_000.values()),
-            "cpu_s_of": per_10_000,
-            "redis_us": 100 * per_10_000["redis"],
-            "commands": self._commands(tasks),
-        }
-
-    def _commands(self, tasks: int) -> dict[str, dict[str, float]]:
-        """Calls and µs per 1,000 tasks. What a script calls counts twice: there and by itself."""
-        stats = self._redis.info("commandstats")
-        return {
-            name.removeprefix("cmdstat_"): {
-                "calls": 1000 * stat["calls"] / tasks,
-                "us": 1000 * stat["usec"] / tasks,
-            }
-            for name, stat in stats.items()
-        }
 
 
 # --- What must be true

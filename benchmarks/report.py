@@ -99,14 +99,16 @@ class Results:
         ]
 
     def errors(self) -> list[str]:
+        """Each once, however many rounds it spoiled."""
         volumes = [f"ours, {each.family}: {each.error}" for each in self.volumes if each.error]
-        return volumes + [
+        found = [
             f"{system}, {program}: {measurement.error}"
             for program, systems in self.rounds.items()
             for system, measurements in systems.items()
             for measurement in measurements
             if measurement.error
         ]
+        return list(dict.fromkeys(volumes + found))
 
     def as_json(self, workloads: Sequence[Workload]) -> dict[str, Any]:
         return {

@@ -56,15 +56,15 @@ class Workload:
 WORKLOADS = (
     Workload(
         1, "enqueue one by one", "add_singly", "rate", "tasks/s", 5_000, 1,
-        (Floor(0.85, "at least"),),
+        (Floor(0.85, "at least"),), (("cpu_s", "s of CPU"),),
     ),
     Workload(
         2, "enqueue in bulk", "add_in_bulk", "rate", "tasks/s", 100_000, 3,
-        (Floor(0.33, "at least"),),
+        (Floor(0.33, "at least"),), (("cpu_s", "s of CPU"),),
     ),
     Workload(
         3, "drain no-ops, no results", "drain", "rate", "tasks/s", 20_000, 5,
-        (Floor(0.25, "at least"),),
+        (Floor(0.25, "at least"),), (("cpu_s", "s of CPU"),),
     ),
     Workload(
         4, "round trip, in bulk", "round_trip", "rate", "tasks/s", 20_000, 5,
@@ -72,12 +72,12 @@ WORKLOADS = (
     ),
     Workload(
         5, "one caller in a row, p50", "in_a_row", "p50_ms", "ms", 2_000, 1,
-        (Floor(1.7, "at most"),), (("p95_ms", "ms p95"),),
+        (Floor(1.7, "at most"),), (("p95_ms", "ms p95"), ("cpu_s", "s of CPU")),
     ),
     Workload(
         6, "64 threads calling", "many_callers", "rate", "calls/s", 6_400, 1,
         (Floor(0.8, "at least"), Floor(4, "at most", "", "connections", "connections")),
-        (("connections", "connections"),),
+        (("connections", "connections"), ("cpu_s", "s of CPU")),
     ),
     Workload(
         7, "CPU of 10,000 round trips, in bulk", "round_trip", "cpu_s", "s", 20_000, 5,

@@ -151,7 +151,8 @@ def _model_named(label: str, worker: str) -> type[Model]:
     try:
         return apps.get_model(label)
     except (LookupError, ValueError) as error:
-        raise ValueError(f"model of {worker}: {error}") from error
+        reason = str(error).rstrip(".")
+        raise ValueError(f"model of {worker}: {reason}") from error
 
 
 def _plain(value: Any) -> Any:

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 
 from django_task_helpers.conf import known
 from task_helpers.tasks import Task
 from task_helpers.workers.base import BaseWorker
+from task_helpers.workers.classic import ClassicWorker
 from task_helpers.workers.threaded import ThreadedWorker
+
+AnyCoroutine = Coroutine[Any, Any, Any]
 
 NO_DATABASE = "unknown"
 """What the dummy of a project without databases says that it is."""
+
+
+def live_among_databases(worker: BaseWorker) -> None:
+    """
+    Has the worker look after its connections, in whichever threads it works. Raises `ValueError`
+    when its `atomic` names a database that is not there.
+    """
+    setattr(worker, "perform_tasks", among_databases(worker))  # noqa: B010
+    if isinstance(worker, ThreadedWorker):
+        setattr(worker, "destroy_thread", leaving_databases(worker))  # noqa: B010
+    if isinstance(worker, ClassicWorker):
+        setattr(worker, "perform_coroutine", async_among_databases(worker))  # noqa: B010
 
 
 def among_databases(worker: BaseWorker) -> Callable[[list[Task]], Any]:
@@ -32,6 +48,23 @@ def among_databases(worker: BaseWorker) -> Callable[[list[Task]], Any]:
             if any(map(_is_spoiled, aliases)):
                 raise _error_among(results)
         return results
+
+    return perform
+
+
+def async_among_databases(worker: ClassicWorker) -> Callable[[AnyCoroutine], AnyCoroutine]:
+    """
+    The worker's `perform_coroutine` with a thread for the database work of each coroutine, whose
+    connections are closed at last: in a thread that all share, one that broke would stay broken.
+    """
+    perform_coroutine = worker.perform_coroutine
+
+    async def perform(coroutine: AnyCoroutine) -> Any:
+        async with ThreadSensitiveContext():
+            try:
+                return await perform_coroutine(coroutine)
+            finally:
+                await sync_to_async(connections.close_all)()
 
     return perform
 

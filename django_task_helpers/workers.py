@@ -20,8 +20,8 @@ from typing import Any, TypeGuard, cast
 from django.apps import AppConfig, apps
 from django.utils.module_loading import import_string, module_has_submodule
 
-from django_task_helpers._databases import among_databases, leaving_databases
 from django_task_helpers._databases import fresh_connections as fresh_connections
+from django_task_helpers._databases import live_among_databases
 from django_task_helpers.conf import QueueSettings, SettingError, get_settings, known, place
 from django_task_helpers.couriers import couriers
 from django_task_helpers.couriers.building import courier_settings
@@ -30,7 +30,6 @@ from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.exceptions import InvalidQueueName
 from task_helpers.workers.base import BaseWorker
 from task_helpers.workers.classic import ClassicWorker
-from task_helpers.workers.threaded import ThreadedWorker
 
 MODULE = "workers"
 
@@ -209,9 +208,7 @@ def _make_worker(
     worker = queue.worker_class(task_courier, **given)
     try:
         worker.check_fields()
-        setattr(worker, "perform_tasks", among_databases(worker))  # noqa: B010
-        if isinstance(worker, ThreadedWorker):
-            setattr(worker, "destroy_thread", leaving_databases(worker))  # noqa: B010
+        live_among_databases(worker)
     except (ValueError, TypeError) as error:
         where, remedy = place("QUEUES", queue.name, "OPTIONS"), "correct it there or in the class"
         raise SettingError("E010", where, str(error), remedy) from error

@@ -55,6 +55,16 @@ class UnknownFunction(TaskHelpersError, LookupError):
     """No function is registered under this name."""
 
 
+class SoftTimeLimitExceeded(TaskHelpersError):
+    """
+    Raised inside a function that runs longer than its `soft_time_limit`, once: clean up and end.
+    Whoever waits gets `TimeLimitExceeded`, unless the function catches this and returns a result.
+    """
+
+    def __init__(self, message: str = "the soft time limit is over") -> None:
+        super().__init__(message)
+
+
 # --- The store behind the courier
 
 
@@ -143,7 +153,7 @@ class TaskCancelled(PerformTaskError):
 
 
 class TimeLimitExceeded(PerformTaskError):
-    """The task ran longer than it may."""
+    """The task ran longer than its `soft_time_limit` or `time_limit`."""
 
 
 class TaskLost(PerformTaskError):

@@ -6,7 +6,9 @@ import difflib
 from collections.abc import Callable, Hashable
 from typing import Any, Final, TypeVar, overload
 
+from task_helpers.durations import Duration
 from task_helpers.exceptions import InvalidFunction, UnknownFunction
+from task_helpers.time_limits import TimeLimits, time_limits
 
 AnyFunction = Callable[..., Any]
 F = TypeVar("F", bound=AnyFunction)
@@ -18,15 +20,27 @@ class Registry:
     def __init__(self) -> None:
         self._functions: dict[str, AnyFunction] = {}
         self._names: dict[AnyFunction, str] = {}
+        self._limits: dict[str, TimeLimits] = {}
 
-    def register(self, function: AnyFunction, name: str | None = None) -> str:
+    def register(
+        self,
+        function: AnyFunction,
+        name: str | None = None,
+        *,
+        soft_time_limit: Duration | None = None,
+        time_limit: Duration | None = None,
+    ) -> str:
         """
         Register `function` and return its name: `name`, else "<module>.<qualified name>".
 
         A function that is defined again, as a reload does, takes the place of the former one.
         Raises `InvalidFunction` when another function has the name, and when the function has no
-        name that another process could know (a lambda, a nested function) and was given none.
+        name that another process could know (a lambda, a nested function) and was given none;
+        `ValueError` for a limit that is no duration.
+
+        - soft_time_limit, time_limit - see `task_function`.
         """
+        limits = time_limits(soft_time_limit, time_limit)
         _check_function(function)
         name = _default_name(function) if name is None else _checked_name(name)
         former = self._functions.get(name)
@@ -36,6 +50,7 @@ class Registry:
                 f"{_described(former)}: give one of them another name"
             )
         self._functions[name] = function
+        self._limits[name] = limits
         # The former function keeps its entry: whoever imported it before the reload may pass it.
         self._names[function] = name
         return name
@@ -64,6 +79,10 @@ class Registry:
             )
         return self._functions[name]
 
+    def limits_of(self, name: str) -> TimeLimits:
+        """Return the time limits with which a name was registered."""
+        return self._limits.get(name, TimeLimits())
+
     def names(self) -> list[str]:
         """Return all names, sorted."""
         return sorted(self._functions)
@@ -83,27 +102,39 @@ def task_function(function: F, /) -> F: ...
 
 
 @overload
-def task_function(*, name: str) -> Callable[[F], F]: ...
+def task_function(
+    *,
+    name: str | None = None,
+    soft_time_limit: Duration | None = None,
+    time_limit: Duration | None = None,
+) -> Callable[[F], F]: ...
 
 
 def task_function(
-    function: AnyFunction | None = None, /, *, name: str | None = None
+    function: AnyFunction | None = None,
+    /,
+    *,
+    name: str | None = None,
+    soft_time_limit: Duration | None = None,
+    time_limit: Duration | None = None,
 ) -> AnyFunction:
     """
     Let tasks name this function: `@task_function` or `@task_function(name="shop.report")`.
 
     Returns the function itself. Without `name` it is "<module>.<qualified name>".
-    Raises `InvalidFunction` as `Registry.register` does.
+    Raises `InvalidFunction` and `ValueError` as `Registry.register` does.
+
+    - soft_time_limit - a duration after which `SoftTimeLimitExceeded` is raised inside the
+      function; None: what the worker has.
+    - time_limit - a duration after which the task fails and the worker's process ends, whatever
+      the function does; None: what the worker has.
     """
-    if function is not None:
-        registry.register(function, name)
-        return function
 
     def decorate(function: F) -> F:
-        registry.register(function, name)
+        registry.register(function, name, soft_time_limit=soft_time_limit, time_limit=time_limit)
         return function
 
-    return decorate
+    return decorate if function is None else decorate(function)
 
 
 def _check_function(function: object) -> None:

@@ -12,15 +12,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from task_helpers.exit_codes import FAILED
+
 logger = logging.getLogger("task_helpers.supervision")
-
-DONE = 0
-"""Exit code of a child that has nothing left to do."""
-
-FAILED = 1
-
-RECYCLE = 75
-"""Exit code of a child that wants to be replaced by a fresh one (EX_TEMPFAIL of sysexits.h)."""
 
 RunChild = Callable[[bytes], int]
 """Runs in the child, given its worker id; returns the exit code."""

@@ -14,15 +14,8 @@ import signal
 import time
 from collections.abc import Callable
 
-from task_helpers.supervision.process import (
-    DONE,
-    FAILED,
-    RECYCLE,
-    Child,
-    ParentLink,
-    RunChild,
-    start_child,
-)
+from task_helpers.exit_codes import DONE, FAILED, RECYCLE
+from task_helpers.supervision.process import Child, ParentLink, RunChild, start_child
 from task_helpers.supervision.signals import SignalInbox
 
 logger = logging.getLogger("task_helpers.supervision")

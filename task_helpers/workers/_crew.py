@@ -40,7 +40,7 @@ class Crew:
     """
     - size - how many threads.
 
-    Its methods are called by one thread, the one that takes tasks.
+    `begin` and `dismiss` are called by one thread, the one that takes tasks.
     """
 
     def __init__(self, size: int, duties: Duties, leases: LeaseKeeper, name: str) -> None:
@@ -79,6 +79,11 @@ class Crew:
         """True: nothing is at hand."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._at_hand, seconds)
+
+    def wait_until_returned(self, seconds: float) -> bool:
+        """True: nothing is at hand but what is performed."""
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self._at_hand) <= self._busy, seconds)
 
     def begin(self, tasks: list[Task]) -> None:
         with self._changed:

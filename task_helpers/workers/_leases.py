@@ -13,6 +13,7 @@ from uuid import UUID
 
 from task_helpers.couriers.base import WorkerTaskCourier
 from task_helpers.exceptions import CourierError
+from task_helpers.exit_codes import TOO_LONG
 
 logger = logging.getLogger("task_helpers.workers")
 
@@ -20,9 +21,6 @@ RENEWALS_PER_LEASE = 6
 """Five renewals may be refused in a row before a lease is lost."""
 
 LONGEST_STOP = 1.0
-
-TOO_LONG = 70
-"""Exit code of a worker whose batch took longer than it may (EX_SOFTWARE of sysexits.h)."""
 
 
 class LeaseKeeper:

@@ -57,6 +57,7 @@ class BaseWorker(WorkerFields):
     - ended_by - what ended `perform`.
     """
 
+    _name = ""  # that of this run
     _beside = False  # True: several batches are performed at the same time
 
     def __init__(self, task_courier: WorkerTaskCourier, **fields: Any) -> None:

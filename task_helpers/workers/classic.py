@@ -2,56 +2,142 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
+from uuid import UUID
 
-from task_helpers.exceptions import InvalidFunction
+from task_helpers.couriers.base import WorkerTaskCourier
+from task_helpers.durations import Duration
+from task_helpers.exceptions import SoftTimeLimitExceeded
 from task_helpers.registry import Registry, registry
 from task_helpers.tasks import Task
+from task_helpers.time_limits import TimeLimits, time_limits
+from task_helpers.workers._calls import (
+    Call,
+    call_of,
+    hard_limit_error,
+    is_interruption,
+    soft_limit_error,
+)
+from task_helpers.workers._coroutines import Loops
+from task_helpers.workers._last_words import end_process
+from task_helpers.workers._watchdog import Watchdog
 from task_helpers.workers.threaded import ThreadedWorker
 
-KEYS = ("function", "args", "kwargs")
+logger = logging.getLogger("task_helpers.workers")
+
+RETURNING_SECONDS = 1.0
+"""How long a process that has to end waits until the results that are there are returned."""
 
 
 class ClassicWorker(ThreadedWorker):
     """
-    Calls one registered function per task. task_data is {"function": name, "args": (...),
-    "kwargs": {...}}; "args" and "kwargs" are optional. See `task_helpers.task_function`.
+    Calls one registered function per task, or awaits it if it is `async def`. task_data is
+    {"function": name, "args": (...), "kwargs": {...}}; "args" and "kwargs" are optional. See
+    `task_helpers.task_function`.
 
     Takes one task at a time by default, so that no slow task holds up others which an idle worker
     could perform. Raise `max_tasks_per_iteration` where the functions are quick, or `threads` where
     they wait for something, see `ThreadedWorker`.
 
     - functions - the `Registry` to look names up in.
+    - soft_time_limit, time_limit - for functions without limits of their own, see
+      `task_function`; None: any time.
     """
 
     max_tasks_per_iteration = 1
     functions: Registry = registry
+    soft_time_limit: Duration | None = None
+    time_limit: Duration | None = None
+
+    def __init__(self, task_courier: WorkerTaskCourier, **fields: Any) -> None:
+        super().__init__(task_courier, **fields)
+        self._watchdog = Watchdog()
+        self._loops = Loops()
+        self._results: list[Task] = []  # of the batch at hand, so far
+
+    def check_fields(self) -> None:
+        super().check_fields()
+        self._limits()
+
+    def perform_tasks(self, tasks: list[Task]) -> Any:
+        """Calls `perform_single_task` for each task."""
+        results = self._results = list[Task]()
+        for task in tasks:
+            results.append((task[0], self._result_or_error(task)))
+        return results
 
     def perform_single_task(self, task: Task) -> Any:
         """
         Calls the function and returns what it returns. Raises `UnknownFunction` when its name is
-        not registered and `InvalidFunction` for task_data of another shape.
+        not registered, `InvalidFunction` for task_data of another shape, and `TimeLimitExceeded`
+        when the function was interrupted at its `soft_time_limit`.
         """
-        name, args, kwargs = _parts(task[1])
-        return self.functions.get(name)(*args, **kwargs)
+        call = call_of(task[1], self.functions)
+        limits = call.limits.or_else(self._limits())
+        try:
+            return self._call_within(limits, call, task[0])
+        except (SoftTimeLimitExceeded, ExceptionGroup) as error:
+            if limits.soft is None or not is_interruption(error):
+                raise
+            raise soft_limit_error(error, call, limits.soft) from None
 
+    async def perform_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Awaits what an `async def` function gave. Override it to have something around that."""
+        return await coroutine
 
-def _parts(task_data: Any) -> tuple[str, Sequence[Any], Mapping[str, Any]]:
-    if not isinstance(task_data, Mapping) or not isinstance(task_data.get("function"), str):
-        raise InvalidFunction(
-            'task_data must be {"function": name, "args": (...), "kwargs": {...}} with the name of '
-            f"a registered function, not {task_data!r:.100}"
+    # --- The parts of these
+
+    def _limits(self) -> TimeLimits:
+        return time_limits(self.soft_time_limit, self.time_limit)
+
+    def _call_within(self, limits: TimeLimits, call: Call, task_id: UUID) -> Any:
+        """A coroutine is interrupted by its loop, all else by the watchdog."""
+        run = call.run
+        if call.is_coroutine:
+            run = partial(self._loops.run, self._coroutine(call), limits.soft)
+            limits = limits._replace(soft=None)
+        if not limits:
+            return run()
+        return self._watchdog.run(run, limits, partial(self._end_process, task_id, call, limits))
+
+    def _coroutine(self, call: Call) -> Callable[[], Coroutine[Any, Any, Any]]:
+        return lambda: self.perform_coroutine(call.run())
+
+    def _end_process(self, task_id: UUID, call: Call, limits: TimeLimits) -> None:
+        """The function does not end, so the process does. Never returns."""
+        error = hard_limit_error(call, limits)
+        logger.critical(
+            "Task %s in queue %s: %s: the process ends.", task_id, self.queue_name, error.message
         )
-    name = task_data["function"]
-    args, kwargs = task_data.get("args", ()), task_data.get("kwargs", {})
-    if unknown := [key for key in task_data if key not in KEYS]:
-        raise InvalidFunction(
-            f"task_data of {name} has the unknown {unknown!r:.100}: give arguments of the function "
-            'under "args" or "kwargs"'
-        )
-    if not isinstance(args, (list, tuple)):
-        raise InvalidFunction(f'"args" of {name} must be a list or tuple, not {args!r:.100}')
-    if not isinstance(kwargs, Mapping):
-        raise InvalidFunction(f'"kwargs" of {name} must be a dict, not {kwargs!r:.100}')
-    return name, args, kwargs
+        self._stopping = True
+        end_process(partial(self._say_last, (task_id, error)))
+
+    def _say_last(self, failed: Task) -> None:
+        """The end of the task, the results that are there, and that the others are not held."""
+        results = [failed]
+        if self._crew:
+            self._taking.acquire(timeout=RETURNING_SECONDS)  # what is given back comes not again
+            self._crew.wait_until_returned(RETURNING_SECONDS)
+        else:
+            results += self._results
+        self.return_task_results(results)
+        ended = {task_id for task_id, _ in results}
+        others = [task_id for task_id in self._at_hand() if task_id not in ended]
+        self.task_courier.release_tasks(self.queue_name, others)
+        self.task_courier.say_farewell(self.queue_name, self._name)
+
+    def _iterate(self, total_iterations: int | None) -> None:
+        try:
+            super()._iterate(total_iterations)
+        finally:
+            self._watchdog.stop()
+        self._loops.close()  # not of an interrupted worker: it is to leave now
+
+    def _leave_thread(self) -> None:
+        try:
+            super()._leave_thread()
+        finally:
+            self._loops.close()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+from uuid import UUID
+
 from task_helpers.counts import whole_number
+from task_helpers.couriers.base import WorkerTaskCourier
 from task_helpers.couriers.store import MAX_BATCH
 from task_helpers.tasks import Task
 from task_helpers.workers._crew import Crew, Duties
@@ -21,6 +26,10 @@ class ThreadedWorker(BaseWorker):
     threads: int = 1
     _crew: Crew | None = None
 
+    def __init__(self, task_courier: WorkerTaskCourier, **fields: Any) -> None:
+        super().__init__(task_courier, **fields)
+        self._taking = threading.Lock()  # held by who takes tasks, and by who sees that nobody does
+
     def destroy_thread(self) -> None:
         """Called in each of several threads before it ends."""
 
@@ -34,16 +43,17 @@ class ThreadedWorker(BaseWorker):
     def perform_iteration(self) -> bool:
         if self._crew is None:
             return super().perform_iteration()
-        while tasks := self._next_tasks(self._crew):
-            if self._begin(self._crew, tasks):
-                return True
+        with self._taking:
+            while tasks := self._next_tasks(self._crew):
+                if self._begin(self._crew, tasks):
+                    return True
         return not (self.burst or self._stopping)
 
     def _iterate(self, total_iterations: int | None) -> None:
         if self.threads == 1 or self._leases is None:
             super()._iterate(total_iterations)
             return
-        duties = Duties(self._perform, self._return, self.destroy_thread)
+        duties = Duties(self._perform, self._return, self._leave_thread)
         self._crew = crew = Crew(self.threads, duties, self._leases, self.queue_name)
         self._beside = True
         try:
@@ -100,6 +110,12 @@ class ThreadedWorker(BaseWorker):
                     return True
             self._abandon_batch()
         return False
+
+    def _leave_thread(self) -> None:
+        self.destroy_thread()
+
+    def _at_hand(self) -> list[UUID]:
+        return self._batch + (self._crew.at_hand() if self._crew else [])
 
     def _next_count(self) -> int:
         if self._crew is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
@@ -203,13 +204,26 @@ def test_a_worker_class_can_ask_for_fresh_connections_itself(on_memory, closings
 
 
 @task_function(name="tests.products")
-def count_products() -> Any:
-    own, count = connections[DEFAULT_DB_ALIAS], Product.objects.count()
+def count_products() -> int:
+    count = Product.objects.count()
+    note_connection()
+    return count
+
+
+@task_function(name="tests.async_products")
+async def async_count_products() -> int:
+    count = await Product.objects.acount()
+    await sync_to_async(note_connection)()
+    return count
+
+
+def note_connection() -> None:
+    """That of this thread. Its closing is noted only: the database is in its memory."""
+    own = connections[DEFAULT_DB_ALIAS]
     if own not in used:
         used.append(own)
         own.close = lambda: closed.append(own)  # type: ignore[method-assign]
         own.close_at = None  # never too old
-    return count
 
 
 used: list[Any] = []
@@ -229,4 +243,19 @@ def test_threads_close_their_connections_when_they_end(on_memory) -> None:
     assert courier.bulk_wait_for_task_results("reports", ids, timeout=0) == [0] * 9
     assert connection not in used
     assert 1 <= len(used) <= 3
+    assert sorted(map(id, closed)) == sorted(map(id, used))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_each_coroutine_has_database_connections_of_its_own(on_memory, threads: int) -> None:
+    on_memory({"reports": {"OPTIONS": {"threads": threads}}})
+    calls = [{"function": async_count_products}] * 4
+    ids = courier.bulk_add_tasks_to_queue("reports", calls)
+    used.clear()
+    closed.clear()
+    build_worker("reports", burst=True).perform()
+    assert courier.bulk_wait_for_task_results("reports", ids, timeout=0) == [0] * 4
+    assert connection not in used
+    assert len(used) == 4
     assert sorted(map(id, closed)) == sorted(map(id, used))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from task_helpers.supervision.process import DONE
+from task_helpers.exit_codes import DONE
 from task_helpers.supervision.signals import StopSignals
 from tests.support.supervised import Ledger, Supervised
 from tests.support.waiting import wait_until

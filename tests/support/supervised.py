@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from task_helpers.supervision.process import DONE, RECYCLE
+from task_helpers.exit_codes import DONE, RECYCLE
 from task_helpers.supervision.signals import StopSignals
 from task_helpers.supervision.supervisor import Supervisor
 from tests.support.waiting import wait_until

@@ -10,7 +10,7 @@ from django.db import connections
 
 from django_task_helpers.management.commands._running import Say, WorkerRun
 from task_helpers.exceptions import CourierUnavailable
-from task_helpers.supervision.process import DONE, FAILED, RECYCLE
+from task_helpers.exit_codes import DONE, FAILED, RECYCLE
 from task_helpers.supervision.signals import StopSignals
 from task_helpers.supervision.supervisor import Supervisor
 from task_helpers.workers.base import BaseWorker, Ended

@@ -30,3 +30,8 @@ class ThreadedWorker(ClassicWorker):
             redis.set(f"{GATE}:told", int(self.told_to_stop))
             time.sleep(0.005)
         return task[1]
+
+
+class LimitedWorker(ClassicWorker):
+    queue_name = "limited"
+    max_tasks_per_iteration = 3

@@ -103,7 +103,7 @@ class BaseWorker(WorkerFields):
     def wait_for_tasks(self) -> list[Task]:
         """Waits for tasks and takes them. [] when the worker is to stop, or `burst` and no task."""
         while not self._stopping:
-            plan = self._plan()
+            plan = self._next_plan()
             try:
                 return self.task_courier.bulk_wait_for_tasks(
                     self.queue_name,
@@ -297,7 +297,7 @@ class BaseWorker(WorkerFields):
         self.task_courier.acknowledge_tasks(self.queue_name, done)
         self.task_courier.bulk_return_task_results(self.queue_name, failed, self._policy())
 
-    def _plan(self) -> Plan:
+    def _next_plan(self) -> Plan:
         """What the next batch may be."""
         if not isinstance(self.linger, str):
             return Plan(self._next_count(), seconds(self.linger, "linger"))

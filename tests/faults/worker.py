@@ -23,7 +23,7 @@ from typing import Any
 import redis
 
 from task_helpers.couriers.redis import RedisWorkerTaskCourier
-from task_helpers.supervision.process import DONE
+from task_helpers.exit_codes import DONE
 from task_helpers.supervision.signals import StopSignals
 from task_helpers.supervision.supervisor import Supervisor
 from task_helpers.workers.base import BaseWorker
@@ -113,9 +113,9 @@ class FaultyWorker(BaseWorker):
         token, began = os.urandom(8).hex(), time.monotonic()
         Ledger(Path(self.job.ledger)).note([task_id for task_id, _ in tasks], token)
         time.sleep(self.job.batch_seconds + self.job.task_seconds * len(tasks))
-        return [(task_id, [self._perform(data, began), token]) for task_id, data in tasks]
+        return [(task_id, [self._answer(data, began), token]) for task_id, data in tasks]
 
-    def _perform(self, data: int | dict[str, Any], began: float) -> int:
+    def _answer(self, data: int | dict[str, Any], began: float) -> int:
         if isinstance(data, int):
             return f(data)
         name, argument = data["do"]

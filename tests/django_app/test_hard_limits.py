@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
@@ -62,3 +63,27 @@ def test_without_a_supervisor_the_exit_code_asks_for_another_run(start, courier)
     with pytest.raises(TimeLimitExceeded):
         courier.get_task_result(Q, hang)
     assert [task_id for task_id, _ in courier.get_tasks(Q)] == [pid]
+
+
+def test_it_is_tried_again_as_after_any_error(start, courier) -> None:
+    task_id = courier.add_task_to_queue("persistent", call("hang"))
+    start("runworker", "persistent", app="threaded")
+    with pytest.raises(TimeLimitExceeded) as raised:
+        courier.wait_for_task_result("persistent", task_id, timeout=30)
+    assert raised.value.attempts == 2
+    assert [letter.task_id for letter in courier.get_dead_letters("persistent")] == [task_id]
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_coroutine_is_left_in_the_middle_when_a_signal_insists(
+    start, courier, threads: str
+) -> None:
+    task_id = courier.add_task_to_queue(Q, call("sleep"))
+    worker = start("runworker", Q, "--burst", "--threads", threads, app="threaded")
+    worker.wait_until_taken(1)
+    worker.signal()
+    worker.signal(signal.SIGINT)  # the process may see them in either order
+    code, printed = worker.wait()
+    assert code in (128 + signal.SIGINT, 128 + signal.SIGTERM), printed
+    assert "Traceback" not in printed
+    assert [taken for taken, _ in courier.get_tasks(Q)] == [task_id]

@@ -1,6 +1,10 @@
+import asyncio
 import os
 import threading
 import time
+
+from django_redis import get_redis_connection
+from factory.workers import GATE
 
 from task_helpers import task_function
 
@@ -27,3 +31,9 @@ def ignore():
 @task_function(time_limit=0.5)
 async def block():
     time.sleep(60)  # noqa: ASYNC251
+
+
+@task_function
+async def sleep():
+    get_redis_connection().incrby(f"{GATE}:begun", 1)
+    await asyncio.sleep(60)

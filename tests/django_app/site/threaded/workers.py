@@ -35,3 +35,9 @@ class ThreadedWorker(ClassicWorker):
 class LimitedWorker(ClassicWorker):
     queue_name = "limited"
     max_tasks_per_iteration = 3
+
+
+class PersistentWorker(LimitedWorker):
+    queue_name = "persistent"
+    max_attempts = 2
+    retry_delay = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from task_helpers import context
 from task_helpers.couriers.memory import MemoryClientWorkerTaskCourier
 from task_helpers.exceptions import CourierError, CourierUnavailable, PerformTaskError
 from task_helpers.tasks import Task, TaskStatus
-from task_helpers.workers import base
+from task_helpers.workers import _leases, base
 from task_helpers.workers.classic import ClassicWorker
 from tests.support.waiting import in_thread, wait_until
 
@@ -335,3 +336,29 @@ def test_threads_have_no_batches_to_learn_from(courier: Any) -> None:
     worker = ClassicWorker(courier, queue_name=Q, linger="auto", target_latency=1, threads=2)
     with pytest.raises(ValueError, match='linger = "auto" is for batches: not with threads = 2'):
         worker.check_fields()
+
+
+def test_each_task_has_the_whole_time_of_a_batch(
+    courier: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given two tasks at hand, of which one began a minute before the other
+    now, ended = [0.0], []
+    monkeypatch.setattr(_leases, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    keeper = _leases.LeaseKeeper(courier, Q, "name", max_batch_seconds=100)
+    monkeypatch.setattr(keeper, "_end_process", lambda: ended.append(now[0]))
+    first, second, third = [UUID(int=1)], [UUID(int=2)], [UUID(int=3)]
+    keeper.batch_begins(first)
+    now[0] = 60
+    for later in (second, third):
+        keeper.batch_begins(later)
+    # when time passes and they end, or wait for the store, in time
+    keeper.batch_waits(first)
+    for moment in (99, 100, 159):
+        now[0] = moment
+        keeper.step()
+    keeper.batch_ends(second)
+    assert ended == []
+    # then only the one that is still performed when its own time is over ends the process
+    now[0] = 160
+    keeper.step()
+    assert ended == [160]

@@ -239,6 +239,7 @@ class QueueModel(Places):
         for task_id in task_ids:
             task = self.tasks[task_id] = self.dead.pop(task_id)
             task.attempts, task.key = 0, None
+            task.limited = task.overdue = False
             task.forget_crashes()
             self.results.pop(task_id, None)
             self.pending.append(task_id)

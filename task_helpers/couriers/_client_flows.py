@@ -21,7 +21,7 @@ from task_helpers.couriers.options import (
     CourierOptions,
 )
 from task_helpers.couriers.queues import valid_queue_name
-from task_helpers.couriers.store import IMPATIENT_SECONDS, Placement, Store
+from task_helpers.couriers.store import IMPATIENT_SECONDS, IN_LINE, Placement, Store
 from task_helpers.durations import Duration, milliseconds, seconds, timestamp_ms
 from task_helpers.effects import Flow
 from task_helpers.envelopes import NO_DEADLINE
@@ -56,7 +56,8 @@ class ClientFlows:
         self, queue_name: str, tasks_data: Iterable[Any], **options: Unpack[AddOptions]
     ) -> Flow[list[UUID]]:
         queue = valid_queue_name(queue_name)
-        _refuse_unknown(options, AddOptions)
+        if options:
+            _refuse_unknown(options, AddOptions)
         tasks = yield from self._sealed(self._store, queue, tasks_data, options)
         if (key := options.get("key")) is None:
             yield from self._store.add(queue, tasks, _placement(options))
@@ -128,7 +129,8 @@ class ClientFlows:
         self, store: Store, queue: str, tasks_data: Iterable[Any], options: AddOptions
     ) -> Flow[list[tuple[bytes, bytes]]]:
         """(id, envelope) of each task; nothing is added when one of them cannot be encoded."""
-        deadline = yield from self._deadline(store, options.get("expires"))
+        expires = options.get("expires")
+        deadline = NO_DEADLINE if expires is None else (yield from _deadline(store, expires))
         priority = whole_number(options.get("priority", 0), "priority", -100, 100)
         header = self._wire.header(priority, deadline, self._store.channel)
         payloads = list(map(self._wire.payload, tasks_data))
@@ -137,12 +139,6 @@ class ClientFlows:
             task_ids = list(map(ids.as_shared, task_ids))
         envelopes = self._wire.envelopes(queue, header, task_ids, payloads)
         return list(zip(task_ids, envelopes, strict=True))
-
-    def _deadline(self, store: Store, expires: Duration | None) -> Flow[int]:
-        if expires is None:
-            return NO_DEADLINE
-        now = yield from store.now()
-        return now + max(1, milliseconds(expires, "expires"))
 
     # --- Reading and waiting
 
@@ -267,6 +263,11 @@ def _refuse_unknown(options: CallOptions, kind: type[CallOptions]) -> None:
         raise TypeError(f"{name!r} is no option of a task: use {known}")
 
 
+def _deadline(store: Store, expires: Duration) -> Flow[int]:
+    now = yield from store.now()
+    return now + max(1, milliseconds(expires, "expires"))
+
+
 def digest(key: Any) -> bytes:
     """Longer than an id."""
     if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY:
@@ -279,6 +280,8 @@ def _until(timeout: Duration) -> float:
 
 
 def _placement(options: AddOptions) -> Placement:
+    if not options:
+        return IN_LINE
     delay, run_at = options.get("delay"), options.get("run_at")
     if delay is not None and run_at is not None:
         raise ValueError("give delay or run_at, not both")

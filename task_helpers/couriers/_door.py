@@ -30,6 +30,7 @@ class Door:
     """
     The bounds of a courier's queues.
 
+    - bounded - False: it takes any number.
     - later - of tasks that are not for now. They do not wait in line: only the length counts.
     """
 
@@ -37,6 +38,7 @@ class Door:
         self._length = options.max_queue_length
         longest = options.max_queue_seconds
         self._seconds = None if longest is None else seconds(longest, "max_queue_seconds")
+        self.bounded = self._length is not None or self._seconds is not None
 
     def asks_pace(self, later: bool) -> bool:
         """Whether the limit depends on the pace."""

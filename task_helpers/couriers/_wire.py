@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from task_helpers import outcomes
@@ -21,6 +22,12 @@ from task_helpers.registry import with_function_name
 
 TASK, RESULT = b"task", b"result"
 MAC_BYTES = 32
+
+
+@lru_cache(maxsize=64)
+def _packed_header(codec: int, priority: int, deadline: int, channel: bytes, signed: bool) -> bytes:
+    """Tasks without a deadline have the same one again and again."""
+    return Header(codec, priority, 0, deadline, channel, signed).pack()
 
 
 class Wire:
@@ -36,8 +43,7 @@ class Wire:
 
     def header(self, priority: int, deadline: int, channel: bytes) -> bytes:
         """The same for all tasks of a bulk add."""
-        signed = self._key is not None
-        return Header(self._codec.codec, priority, 0, deadline, channel, signed).pack()
+        return _packed_header(self._codec.codec, priority, deadline, channel, self._key is not None)
 
     def payload(self, task_data: Any) -> bytes:
         """Raises `SerializationError`, `UnknownFunction` and `PayloadTooLarge`."""

@@ -18,16 +18,23 @@ from tests.support.waiting import in_thread
 Q = "q"
 
 
+PLAIN_OR_NOT = pytest.mark.parametrize(
+    ("script", "options"), [("append", {}), ("add", {"priority": 5})], ids=["append", "add"]
+)
+
+
+@PLAIN_OR_NOT
 @pytest.mark.parametrize("times", [1, 3])
-def test_add_adds_one_copy(courier: Any, other: Any, times: int) -> None:
-    fault = LostReplies(courier, "add", times)
-    task_ids = courier.bulk_add_tasks_to_queue(Q, range(10))
+def test_add_adds_one_copy(courier: Any, other: Any, script: str, options: Any, times: int) -> None:
+    fault = LostReplies(courier, script, times)
+    task_ids = courier.bulk_add_tasks_to_queue(Q, range(10), **options)
     assert fault.lost == times
     assert other.get_tasks(Q) == list(zip(task_ids, range(10), strict=True))
 
 
+@PLAIN_OR_NOT
 def test_add_does_not_run_a_task_again_that_ended_before_the_repeat(
-    courier: Any, other: Any
+    courier: Any, other: Any, script: str, options: Any
 ) -> None:
     # given a worker that is faster than the repeat
     performed: list[Any] = []
@@ -37,9 +44,9 @@ def test_add_does_not_run_a_task_again_that_ended_before_the_repeat(
         performed.extend(tasks)
         other.bulk_return_task_results(Q, tasks)
 
-    LostReplies(courier, "add", meanwhile=perform)
+    LostReplies(courier, script, meanwhile=perform)
     # when the reply of add is lost
-    task_id = courier.add_task_to_queue(Q, "once", priority=5)
+    task_id = courier.add_task_to_queue(Q, "once", **options)
     # then the task is known, has its result, and is not queued again
     assert courier.wait_for_task_result(Q, task_id, timeout=1) == "once"
     perform()
@@ -141,7 +148,7 @@ def test_look_and_stats_are_asked_again(courier: Any, other: Any) -> None:
 
 def test_a_reply_that_never_comes_is_given_up_in_time(redis_connection: Any, prefix: str) -> None:
     courier = RedisClientTaskCourier(redis_connection, prefix=prefix, retry_seconds=0.1)
-    LostReplies(courier, "add", times=1000)
+    LostReplies(courier, "append", times=1000)
     with pytest.raises(exceptions.CourierUnavailable, match="the reply was lost"):
         courier.add_task_to_queue(Q, 1)
 

@@ -31,7 +31,7 @@ from tests.support.waiting import in_thread, wait_until
 
 QUEUE = "replies"
 SCRIPTS = (
-    *("add", "take", "finish", "retry", "renew", "reclaim"),
+    *("add", "append", "take", "finish", "retry", "renew", "reclaim"),
     *("cancel", "look", "stats", "repair", "requeue_dead"),
 )
 COMMANDS = ("TIME", "HMGET", "HDEL", "ZREM", "ZREVRANGE", "SUBSCRIBE", "HSCAN")
@@ -107,7 +107,7 @@ class Rounds:
 
     def _added(self) -> list[UUID]:
         priority = self._random.choice((0, 0, 5, -5))
-        with self._losing("add", "TIME"):
+        with self._losing("add" if priority else "append", "TIME"):
             # the clock is read once a minute, and would not be asked here
             self.lossy._store._clock = Clock()
             task_ids = self.lossy.bulk_add_tasks_to_queue(
@@ -192,7 +192,7 @@ class Rounds:
 
     def _called(self) -> None:
         """A caller whose hints are lost, and whose looks are."""
-        with self._losing("SUBSCRIBE", "look", "add"):
+        with self._losing("SUBSCRIBE", "look", "append"):
             self.lossy._transport._hints._subscription.close()
             caller = in_thread(self.lossy.call, QUEUE, "call", timeout=30)
             self.tasks += 1
@@ -216,8 +216,4 @@ class Rounds:
     def _left(self) -> list[bytes]:
         keys, kept = self._keys, (self._keys.dead, self._keys.wake, self._keys.sequence)
         found = self._connection.keys(keys.batch(b"")[:-2] + b"*")
-        return [
-            key
-            for key in found
-            if key not in kept and not key.startswith(keys.bucket(bytes(16))[:-1])
-        ]
+        return [key for key in found if key not in kept and self._connection.pttl(key) < 0]

@@ -17,6 +17,8 @@ class Admission(Verbs):
     """Shared by all threads of a courier; a read or write of a dict needs no lock."""
 
     def _limit(self, queue: str, later: bool) -> Flow[int | None]:
+        if not self._door.bounded:
+            return None
         pace = (yield from self._pace(queue)) if self._door.asks_pace(later) else Pace()
         return self._door.limit(pace, later)
 

@@ -122,7 +122,7 @@ class Asking:
     ) -> Flow[list[Any]]:
         due = time.monotonic() + blocks
         asked = Send(first, blocks, self._until - due)
-        pauses = _pauses(min(due + self._retry_seconds, self._until))
+        pauses: Iterator[float] | None = None
         while True:
             try:
                 replies = _without_errors((yield asked)[ignored:])
@@ -131,6 +131,7 @@ class Asking:
             except NoScriptError:
                 raise
             except (RedisError, OSError) as error:
+                pauses = pauses or _pauses(min(due + self._retry_seconds, self._until))
                 pause = next(pauses, None) if self._is_outage(error, due) else None
                 if pause is None:
                     raise translated(error, self._address) from None

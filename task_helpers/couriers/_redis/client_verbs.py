@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 from task_helpers.couriers._lookout import Lookout
@@ -36,11 +38,24 @@ class ClientVerbs(Admission):
         try:
             for chunk in chunks(tasks, lambda task: len(task[1])):
                 left -= len(chunk)
-                room = ANY_LENGTH if limit is None else max(0, limit - left)
-                yield from self._add(queue, chunk, room, place)
+                if limit is None and place == IN_LINE:
+                    yield from self._append(queue, chunk)
+                else:
+                    room = ANY_LENGTH if limit is None else max(0, limit - left)
+                    yield from self._add(queue, chunk, room, place)
                 limit = None
         except QueueFull:
             raise (yield from self._refusal(queue, len(tasks), place.later)) from None
+
+    def _append(self, queue: str, tasks: Sequence[tuple[bytes, bytes]]) -> Flow[None]:
+        keys = self._of(queue)
+        yield from self._ask.script(
+            "append",
+            keys.for_appending,
+            list(chain.from_iterable(tasks)),
+            repeat_keys=lambda: [*keys.for_appending, *(keys.bucket(i) for i, _ in tasks)],
+            before=self._forgotten(),
+        )
 
     def share(
         self, queue: str, task: tuple[bytes, bytes], key: bytes, place: Placement = IN_LINE
@@ -71,19 +86,17 @@ class ClientVerbs(Admission):
         def with_buckets() -> list[bytes]:
             return names + list(map(keys.bucket, task_ids))
 
-        return (
-            yield from self._ask.script(
-                "add", names, arguments, repeat_keys=with_buckets, before=self._forgotten()
-            )
-        )
+        return (yield from self._ask.script("add", names, arguments, repeat_keys=with_buckets))
 
     def _forgotten(self) -> list[Command]:
         """What was to be deleted soon goes along with the next tasks; else it expires by itself."""
-        count = min(len(self._read), MOST_FORGOTTEN)
-        try:
-            return [self._read.popleft() for _ in range(count)]
-        except IndexError:  # another thread takes them along
+        if not self._read:
             return []
+        taken: list[Command] = []
+        while self._read and len(taken) < MOST_FORGOTTEN:
+            with suppress(IndexError):  # another thread took the last one along
+                taken.append(self._read.popleft())
+        return taken
 
     def outcomes(self, queue: str, ids: Sequence[bytes]) -> Flow[list[bytes | None]]:
         buckets = self._by_bucket(queue, ids)

@@ -15,7 +15,6 @@ Argument = bytes | str | int | float
 Command = tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Send(Effect):
     """
     Sends commands in one packet and replies the list of their replies, where an error of the
@@ -25,9 +24,14 @@ class Send(Effect):
     - within - seconds, beyond what it blocks, after which a reply is of no use any more.
     """
 
-    commands: Sequence[Command]
-    blocks: float = 0
-    within: float = math.inf
+    __slots__ = ("blocks", "commands", "within")
+
+    def __init__(
+        self, commands: Sequence[Command], blocks: float = 0, within: float = math.inf
+    ) -> None:
+        self.commands = commands
+        self.blocks = blocks
+        self.within = within
 
 
 @dataclass(frozen=True, slots=True)

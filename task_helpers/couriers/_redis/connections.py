@@ -142,4 +142,7 @@ class Pool:
 
 def is_demoted(replies: Sequence[Any]) -> bool:
     """After a failover: connect anew, to the new master."""
-    return any(isinstance(reply, redis.exceptions.ReadOnlyError) for reply in replies)
+    for reply in replies:  # noqa: SIM110 - a generator would take longer than all of it
+        if isinstance(reply, redis.exceptions.ReadOnlyError):
+            return True
+    return False

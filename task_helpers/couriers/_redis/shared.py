@@ -24,13 +24,13 @@ PACKET_BYTES = 1_000_000
 
 
 class Request:
-    """The commands of one thread, then their replies or the error that came instead."""
+    """The commands of a thread that found another one leading, then what came of them."""
 
     __slots__ = ("count", "error", "leads", "packed", "replies", "signal")
 
-    def __init__(self, commands: Sequence[Command]) -> None:
-        self.packed = packed(commands)
-        self.count = len(commands)
+    def __init__(self, packed: bytes, count: int) -> None:
+        self.packed = packed
+        self.count = count
         self.replies: list[Any] = []
         self.error: BaseException | None = None
         self.leads = False
@@ -48,16 +48,35 @@ class Shared:
 
     def restart(self) -> None:
         self._link: Link | None = None
-        self._lock = threading.Lock()
-        self._waiting: list[Request] = []
-        self._led = False
+        self._led = threading.Lock()  # held by the leader; passed on without being released
+        self._gathering = threading.Lock()
+        self._waiting: list[Request] = []  # empty while nobody leads
 
     def exchange(self, commands: Sequence[Command], within: float) -> list[Any]:
         """As that of `Pool`."""
-        request, within = Request(commands), min(max(within, 0.0), SOCKET_TIMEOUT)
-        with self._lock:
+        data, count, within = packed(commands), len(commands), min(max(within, 0.0), SOCKET_TIMEOUT)
+        if self._led.acquire(blocking=False):
+            return self._alone(data, count, within)
+        return self._together(Request(data, count), within)
+
+    def _alone(self, data: bytes, count: int, within: float) -> list[Any]:
+        try:
+            link = self._sent(data, within)
+            replies = [link.read() for _ in range(count)]
+        except BaseException:
+            self._hang_up()
+            raise
+        else:
+            if is_demoted(replies):
+                self._hang_up()
+            return replies
+        finally:
+            self._pass_on()
+
+    def _together(self, request: Request, within: float) -> list[Any]:
+        with self._gathering:
             self._waiting.append(request)
-            request.leads, self._led = not self._led, True
+            request.leads = self._led.acquire(blocking=False)  # the leader may just have left
         if not request.leads:
             self._follow(request, within)
         if request.leads:
@@ -70,7 +89,7 @@ class Shared:
         """Until the replies are there, or it is to lead the next packet."""
         if request.signal.acquire(timeout=within):
             return
-        with self._lock:
+        with self._gathering:
             if not request.leads:  # whether or not it was sent: nobody waits for it any more
                 request.error = redis.TimeoutError("the connection waits for other answers")
                 if request in self._waiting:
@@ -79,17 +98,24 @@ class Shared:
     def _lead(self, request: Request, within: float) -> None:
         packet = self._packet(request)
         try:
-            self._exchange(packet, within)
+            link = self._sent(b"".join([each.packed for each in packet]), within)
+            for each in packet:
+                each.replies = [link.read() for _ in range(each.count)]
         except BaseException as error:
-            self._break(packet, error)
-            if not isinstance(error, (redis.RedisError, OSError)):
+            self._hang_up()
+            _fail(packet, error)
+            if not isinstance(error, Exception):
                 raise
         finally:
-            self._pass_on(packet, request)
+            if any(is_demoted(each.replies) for each in packet):
+                self._hang_up()
+            self._pass_on()
+            for each in packet[1:]:
+                each.signal.release()
 
     def _packet(self, request: Request) -> list[Request]:
         """What has gathered, or as much as one packet holds; its own commands first."""
-        with self._lock:
+        with self._gathering:
             self._waiting.remove(request)
             packet, size = [request], len(request.packed)
             while self._waiting and size + len(self._waiting[0].packed) <= PACKET_BYTES:
@@ -97,38 +123,37 @@ class Shared:
                 size += len(packet[-1].packed)
             return packet
 
-    def _exchange(self, packet: Sequence[Request], within: float) -> None:
-        if self._link is None:
-            self._link = self._connector.link(within)
-        self._link.send(b"".join(request.packed for request in packet), within)
-        for request in packet:
-            request.replies = [self._link.read() for _ in range(request.count)]
-            if is_demoted(request.replies):
-                raise redis.ReadOnlyError("the master became a replica")
+    def _sent(self, data: bytes, within: float) -> Link:
+        link = self._link
+        if link is None:
+            link = self._link = self._connector.link(within)
+        link.send(data, within)
+        return link
 
-    def _break(self, packet: Sequence[Request], error: BaseException) -> None:
+    def _hang_up(self) -> None:
         """A late reply must not be read as that of the next command."""
         link, self._link = self._link, None
         if link:
             link.close()
-        passing = error if isinstance(error, Exception) else redis.ConnectionError("interrupted")
-        for request in packet:
-            if len(request.replies) < request.count:
-                request.error = passing
 
-    def _pass_on(self, packet: Sequence[Request], own: Request) -> None:
-        with self._lock:
+    def _pass_on(self) -> None:
+        """To one who waits; or else the lead is free."""
+        with self._gathering:
             if self._waiting:
                 self._waiting[0].leads = True
                 self._waiting[0].signal.release()
             else:
-                self._led = False
-            for request in packet:
-                if request is not own:
-                    request.signal.release()
+                self._led.release()
 
     def close(self) -> None:
-        with self._lock:
-            if not self._led and self._link:
-                self._link.close()
-                self._link = None
+        if self._led.acquire(blocking=False):
+            self._hang_up()
+            self._pass_on()
+
+
+def _fail(packet: Sequence[Request], error: BaseException) -> None:
+    """Those whose replies were read have them; of the others nobody knows whether they ran."""
+    passing = error if isinstance(error, Exception) else redis.ConnectionError("interrupted")
+    for request in packet:
+        if len(request.replies) < request.count:
+            request.error = passing

@@ -27,7 +27,7 @@ local hints_at = 6 + 2 * groups
 local ids_at = hints_at + 2 * hints
 local call, hinted_bytes = redis.call, 1000     -- larger outcomes do not travel in a hint
 local held = call('ZSCORE', l, token)
-local ended, gone, refused, buried, counts, stored = {}, {}, {}, 0, {}, {}
+local ended, gone, refused, buried, buried_at, counts, stored = {}, {}, {}, 0, nil, {}, {}
 
 local function leaves_batch(id)
   if redis.pcall('LREM', batch, 1, id) ~= 1 then return false end
@@ -42,11 +42,16 @@ local function write(command, key, ...)        -- an error means that the key is
   end
 end
 
-local function bury(id, envelope, outcome)
+local function now()
   local time = call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function bury(id, envelope, outcome)
+  buried_at = buried_at or now()
   write('HSET', xm, id, envelope)
   write('HSET', xe, id, outcome)
-  write('ZADD', x, time[1] * 1000 + math.floor(time[2] / 1000), id)
+  write('ZADD', x, buried_at, id)
   buried = buried + 1
 end
 

@@ -25,7 +25,7 @@ def test_a_courier_shows_where_it_leads_and_no_password() -> None:
     ids=["asynchronous", "URL"],
 )
 def test_what_is_no_client_is_named_in_full(connection: Any, name: str) -> None:
-    with pytest.raises(TypeError, match=f"not {name}: asynchronous and cluster clients cannot"):
+    with pytest.raises(TypeError, match=f"not {name}: cluster clients cannot"):
         RedisClientTaskCourier(connection)
 
 

@@ -75,11 +75,15 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.couriers._worker_flows": Floor.FLOWS,
     "task_helpers.couriers._upkeep_flows": Floor.FLOWS,
     "task_helpers.couriers._common": Floor.FACES,
+    "task_helpers.couriers._loop_waiters": Floor.FLOWS,
     "task_helpers.couriers.base": Floor.FACES,
+    "task_helpers.couriers.base_async": Floor.FACES,
     "task_helpers.couriers._redis.*": Floor.STORES,
     "task_helpers.couriers._memory.*": Floor.STORES,
     "task_helpers.couriers.redis": Floor.COURIERS,
     "task_helpers.couriers.memory": Floor.COURIERS,
+    "task_helpers.couriers.redis_async": Floor.COURIERS,
+    "task_helpers.couriers.memory_async": Floor.COURIERS,
     "task_helpers.workers._execution": Floor.WORKERS,
     "task_helpers.workers._fields": Floor.WORKERS,
     "task_helpers.workers._leases": Floor.WORKERS,
@@ -138,6 +142,7 @@ PEERS = {
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "redis": (
         "task_helpers.couriers.redis",
+        "task_helpers.couriers.redis_async",
         "task_helpers.couriers._redis.*",
         "django_task_helpers.couriers.building",
     ),

@@ -4,6 +4,10 @@ The couriers of `TASK_HELPERS["COURIERS"]`.
 `couriers["alias"]` is one courier per process and alias, shared by all threads, so that all who
 wait for results listen on one connection. It is built on first use; building opens no connection.
 `courier` stands for `couriers["default"]`.
+
+`async_couriers["alias"]` is the same courier with coroutines, `async_courier` the default one. Each
+event loop has connections of its own, which end with it: under ASGI that is one loop per process,
+under WSGI one per request of an `async` view.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 from django.core.signals import setting_changed
 from django.utils.connection import ConnectionProxy
@@ -18,6 +23,7 @@ from django.utils.connection import ConnectionProxy
 from django_task_helpers.conf import DEFAULT_ALIAS, SETTING, get_settings
 from django_task_helpers.couriers.building import build_courier, courier_settings
 from task_helpers.couriers.base import ClientWorkerTaskCourier
+from task_helpers.couriers.base_async import AsyncClientWorkerTaskCourier
 
 
 class Couriers:
@@ -47,7 +53,36 @@ class Couriers:
             built.close()
 
 
+class AsyncCouriers:
+    """
+    Awaitable couriers by alias, as long as the blocking one that they are made from is in use. Safe
+    to share between threads and event loops.
+    """
+
+    def __init__(self, couriers: Couriers) -> None:
+        self._couriers = couriers
+        self._built = WeakKeyDictionary[ClientWorkerTaskCourier, AsyncClientWorkerTaskCourier]()
+
+    def __getitem__(self, alias: str) -> AsyncClientWorkerTaskCourier:
+        """
+        Raises `ImproperlyConfigured` for an unknown alias and for unusable settings, `TypeError`
+        for a backend that has no awaitable courier.
+        """
+        blocking = self._couriers[alias]
+        if blocking not in self._built:
+            self._built.setdefault(blocking, blocking.awaitable())
+        return self._built[blocking]
+
+    def __iter__(self) -> Iterator[str]:
+        """The aliases."""
+        return iter(self._couriers)
+
+
 couriers = Couriers()
+async_couriers = AsyncCouriers(couriers)
+async_courier = cast(
+    AsyncClientWorkerTaskCourier, ConnectionProxy(cast(Any, async_couriers), DEFAULT_ALIAS)
+)
 courier = cast(ClientWorkerTaskCourier, ConnectionProxy(cast(Any, couriers), DEFAULT_ALIAS))
 
 

@@ -70,15 +70,16 @@ def build_courier(settings: CourierSettings) -> ClientWorkerTaskCourier:
     except (TypeError, ValueError) as error:
         remedy = f"correct it; {known(keywords - {CONNECTION})}"
         raise SettingError("E007", settings.where("OPTIONS"), str(error), remedy) from error
-    _keep_out_of_event_loops(built)
+    _keep_out_of_event_loops(built, settings.alias)
     return cast(ClientWorkerTaskCourier, built)
 
 
-def _keep_out_of_event_loops(courier: TaskCourier) -> None:
+def _keep_out_of_event_loops(courier: TaskCourier, alias: str) -> None:
     """There each wait would hold up all requests of the process, not its own alone."""
+    awaitable = "async_courier" if alias == DEFAULT_ALIAS else f'async_couriers["{alias}"]'
     for name in WAITING:
         if method := getattr(courier, name, None):
-            remedy = f"await sync_to_async(courier.{name}, thread_sensitive=False)(...)"
+            remedy = f"await {awaitable}.{name}(...)"
             message = f"{name} would hold up the event loop while it waits: write {remedy}."
             setattr(courier, name, async_unsafe(message)(method))
 

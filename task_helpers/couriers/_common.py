@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 from task_helpers.couriers._upkeep_flows import UpkeepFlows
@@ -33,6 +33,14 @@ class TaskCourier:
 
     def close(self) -> None:
         """Closes the connections of this courier; using it again opens new ones."""
+
+    def awaitable(self) -> Any:
+        """
+        The courier whose methods are coroutines, with the same options, over the same store: an
+        `AsyncClientTaskCourier`, `AsyncWorkerTaskCourier` or both. `TypeError` when this backend
+        has none.
+        """
+        raise TypeError(f"there is no awaitable courier for a {type(self).__name__}")
 
     def _run(self, flow: Flow[T]) -> T:
         return run(flow, self._perform)

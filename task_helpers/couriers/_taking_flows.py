@@ -6,7 +6,8 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from typing import Any, Unpack
 
 from task_helpers import ids
@@ -67,6 +68,11 @@ class TakingFlows(WorkerSide):
                 if tasks:
                     break
                 raise
+            except (Exception, GeneratorExit):
+                raise
+            except BaseException:
+                yield from self._give_back(queue, self._tokens_of(queue, tasks))
+                raise
             tasks += batch
             if len(batch) < min(left, MAX_BATCH) and (tasks or due_in):
                 break
@@ -113,9 +119,30 @@ class TakingFlows(WorkerSide):
         block: float = 0,
         **how: Unpack[TakeOptions],
     ) -> Flow[tuple[list[Task], float]]:
-        """One batch, and in how many seconds there may be more: 0, look again at once."""
+        """
+        One batch, and in how many seconds there may be more: 0, look again at once. Who is
+        interrupted, or cancelled, meanwhile gets no tasks: what was taken goes back.
+        """
+        token = self._unanswered.pop(queue, None) or self.worker_id + os.urandom(8)
         count = min(max_count, MAX_BATCH)
-        claim, taken = yield from self._claimed(store, queue, count, block, **how)
+        try:
+            return (yield from self._batch_named(token, store, queue, count, block, **how))
+        except (Exception, GeneratorExit):
+            raise
+        except BaseException:
+            yield from self._give_back(queue, [token])
+            raise
+
+    def _batch_named(
+        self,
+        token: bytes,
+        store: Store,
+        queue: str,
+        count: int,
+        block: float,
+        **how: Unpack[TakeOptions],
+    ) -> Flow[tuple[list[Task], float]]:
+        claim, taken = yield from self._claimed(token, store, queue, count, block, **how)
         tasks = yield from self._opened(claim, taken)
         overdue = taken.overdue if self._may_reclaim() else []
         for lost in overdue:
@@ -137,11 +164,16 @@ class TakingFlows(WorkerSide):
         return max(0.0, min(self._look_at.get(queue, 0.0), until) - now)
 
     def _claimed(
-        self, store: Store, queue: str, count: int, block: float, **how: Unpack[TakeOptions]
+        self,
+        token: bytes,
+        store: Store,
+        queue: str,
+        count: int,
+        block: float,
+        **how: Unpack[TakeOptions],
     ) -> Flow[tuple[Claim, Taken]]:
         """A take that got no answer may have been made: the next one asks for the same batch."""
         lease = self._options.lease_ms
-        token = self._unanswered.pop(queue, None) or self.worker_id + os.urandom(8)
         claim = Claim(queue, token, time.monotonic() + block + lease / 1000)
         try:
             taken = yield from store.take(queue, token, count, lease, block, **how)
@@ -151,6 +183,21 @@ class TakingFlows(WorkerSide):
         claim.suspects = taken.suspects
         self._claims.drop_overdue(time.monotonic())
         return claim, taken
+
+    def _give_back(self, queue: str, tokens: Collection[bytes]) -> Flow[None]:
+        """When the store cannot be told now, the next take asks for the same batch."""
+        for claim in self._claims.held(queue):
+            if claim.token in tokens:
+                self._claims.drop(claim)
+        for token in tokens:
+            self._unanswered[queue] = token
+            with suppress(CourierError):
+                yield from self._impatient().release(queue, token)
+                self._unanswered.pop(queue, None)
+
+    def _tokens_of(self, queue: str, tasks: Iterable[Task]) -> list[bytes]:
+        groups = self._claims.group(queue, (ids.to_bytes(task_id) for task_id, _ in tasks))
+        return [claim.token for claim in groups if claim]
 
     def _reclaim_overdue(self, queue: str, lost: bytes) -> Flow[None]:
         """What becomes of somebody else's batch must not cost the one that was just taken."""

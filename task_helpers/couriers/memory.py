@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from task_helpers.couriers._attributes import set_attributes, split_options
 from task_helpers.couriers._memory.server import MemoryServer
@@ -12,6 +12,12 @@ from task_helpers.couriers.base import (
     ClientWorkerTaskCourier,
     TaskCourier,
     WorkerTaskCourier,
+)
+from task_helpers.couriers.base_async import AsyncTaskCourier
+from task_helpers.couriers.memory_async import (
+    MemoryAsyncClientTaskCourier,
+    MemoryAsyncClientWorkerTaskCourier,
+    MemoryAsyncWorkerTaskCourier,
 )
 
 __all__ = [
@@ -29,6 +35,7 @@ class _MemoryTaskCourier(TaskCourier):
     """
 
     works_across_processes = False
+    _twin: ClassVar[type[AsyncTaskCourier]]
 
     def __init__(self, server: MemoryServer | None = None, **keywords: Any) -> None:
         options, attributes = split_options(keywords)
@@ -36,14 +43,21 @@ class _MemoryTaskCourier(TaskCourier):
         super().__init__(MemoryStore(self.server, options), self.server.perform, options)
         set_attributes(self, attributes)
 
+    def awaitable(self) -> Any:
+        made: Any = self._twin
+        return made(self.server, **self.options.given())
+
 
 class MemoryClientTaskCourier(_MemoryTaskCourier, ClientTaskCourier):
     __doc__ = f"{ClientTaskCourier.__doc__}\n{_MemoryTaskCourier.__doc__}"
+    _twin = MemoryAsyncClientTaskCourier
 
 
 class MemoryWorkerTaskCourier(_MemoryTaskCourier, WorkerTaskCourier):
     __doc__ = f"{WorkerTaskCourier.__doc__}\n{_MemoryTaskCourier.__doc__}"
+    _twin = MemoryAsyncWorkerTaskCourier
 
 
 class MemoryClientWorkerTaskCourier(_MemoryTaskCourier, ClientWorkerTaskCourier):
     __doc__ = f"{ClientWorkerTaskCourier.__doc__}\n{_MemoryTaskCourier.__doc__}"
+    _twin = MemoryAsyncClientWorkerTaskCourier

@@ -85,6 +85,10 @@ class CourierOptions:
         """What decodes bytes of this codec: the courier's own serializer, or a built-in one."""
         return self.codec if codec == self.codec.codec else serializer_of(codec)
 
+    def given(self) -> dict[str, Any]:
+        """As keywords for another courier."""
+        return {name: getattr(self, name) for name in self.names()}
+
     @classmethod
     def names(cls) -> frozenset[str]:
         """The keywords that couriers take besides those of their store."""

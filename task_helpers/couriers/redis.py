@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from task_helpers.couriers._attributes import set_attributes, split_options
 from task_helpers.couriers._redis.asking import Asking
@@ -16,6 +16,12 @@ from task_helpers.couriers.base import (
     TaskCourier,
     WorkerTaskCourier,
 )
+from task_helpers.couriers.base_async import AsyncTaskCourier
+from task_helpers.couriers.redis_async import (
+    RedisAsyncClientTaskCourier,
+    RedisAsyncClientWorkerTaskCourier,
+    RedisAsyncWorkerTaskCourier,
+)
 from task_helpers.durations import seconds
 
 
@@ -26,6 +32,8 @@ class _RedisTaskCourier(TaskCourier):
     - prefix - what all keys begin with.
     - others - see `CourierOptions`. What is not known there becomes an attribute.
     """
+
+    _twin: ClassVar[type[AsyncTaskCourier]]
 
     def __init__(
         self, redis_connection: Any, *, prefix: str = "task_helpers", **keywords: Any
@@ -38,11 +46,16 @@ class _RedisTaskCourier(TaskCourier):
         store = RedisStore(asking, hints, prefix, options)
         super().__init__(store, self._transport.perform, options)
         self.redis_connection = redis_connection
+        self._prefix = prefix
         self._place = f"{connector.address()} prefix={prefix!r}"
         set_attributes(self, attributes)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._place}>"
+
+    def awaitable(self) -> Any:
+        made: Any = self._twin
+        return made(self.redis_connection, prefix=self._prefix, **self.options.given())
 
     def close(self) -> None:
         self._transport.close()
@@ -50,11 +63,14 @@ class _RedisTaskCourier(TaskCourier):
 
 class RedisClientTaskCourier(_RedisTaskCourier, ClientTaskCourier):
     __doc__ = f"{ClientTaskCourier.__doc__}\n{_RedisTaskCourier.__doc__}"
+    _twin = RedisAsyncClientTaskCourier
 
 
 class RedisWorkerTaskCourier(_RedisTaskCourier, WorkerTaskCourier):
     __doc__ = f"{WorkerTaskCourier.__doc__}\n{_RedisTaskCourier.__doc__}"
+    _twin = RedisAsyncWorkerTaskCourier
 
 
 class RedisClientWorkerTaskCourier(_RedisTaskCourier, ClientWorkerTaskCourier):
     __doc__ = f"{ClientWorkerTaskCourier.__doc__}\n{_RedisTaskCourier.__doc__}"
+    _twin = RedisAsyncClientWorkerTaskCourier

@@ -2,7 +2,7 @@
 The table of backends that the contract is held against.
 
 A new one is a `Stand` and a line in BACKENDS. One whose couriers are awaitable hands out a wrapper
-that runs each coroutine to its end: the suite below knows blocking methods only.
+that runs each coroutine to its end: the suite knows blocking methods only.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from uuid import UUID
 import pytest
 import redis
 
-from task_helpers.couriers import memory
+from task_helpers.couriers import memory, memory_async, redis_async
 from task_helpers.couriers import redis as over_redis
 from tests.support.clock import Clock
+from tests.support.event_loops import Blocking, LoopThread
 
 
 class Can(enum.Enum):
@@ -34,7 +35,7 @@ class Stand(ABC):
     """Couriers of one backend that talk to each other, and what a test may do behind them."""
 
     def __init__(self) -> None:
-        self._opened = ExitStack()
+        self.opened = ExitStack()
 
     def client(self, **options: Any) -> Any:
         return self._open("Client", options)
@@ -46,16 +47,20 @@ class Stand(ABC):
         return self._open("ClientWorker", options)
 
     def close(self) -> None:
-        self._opened.close()
+        self.opened.close()
 
     def _open(self, role: str, options: dict[str, Any]) -> Any:
         courier = self.make(role, options)
-        self._opened.callback(courier.close)
+        self.opened.callback(courier.close)
         return courier
 
     @abstractmethod
     def make(self, role: str, options: dict[str, Any]) -> Any:
         """A courier for "Client", "Worker" or "ClientWorker"."""
+
+    @abstractmethod
+    def make_async(self, role: str, options: dict[str, Any]) -> Any:
+        """The same, awaitable."""
 
     @abstractmethod
     def pass_leases(self, queue: str) -> None:
@@ -82,6 +87,13 @@ class Stand(ABC):
         """What the backend still keeps of the queue; results that will expire do not count."""
 
 
+def in_event_loop(stand: Stand) -> Stand:
+    """The same with awaitable couriers, all in one event loop in a thread of its own."""
+    loop, make = stand.opened.enter_context(LoopThread()), stand.make_async
+    stand.make = lambda role, options: Blocking(make(role, options), loop)  # type: ignore[method-assign]
+    return stand
+
+
 class MemoryStand(Stand):
     def __init__(self) -> None:
         super().__init__()
@@ -90,6 +102,9 @@ class MemoryStand(Stand):
 
     def make(self, role: str, options: dict[str, Any]) -> Any:
         return getattr(memory, f"Memory{role}TaskCourier")(self._server, **options)
+
+    def make_async(self, role: str, options: dict[str, Any]) -> Any:
+        return getattr(memory_async, f"MemoryAsync{role}TaskCourier")(self._server, **options)
 
     def pass_leases(self, queue: str) -> None:
         self._clock.advance(31)
@@ -129,6 +144,10 @@ class RedisStand(Stand):
 
     def make(self, role: str, options: dict[str, Any]) -> Any:
         courier = getattr(over_redis, f"Redis{role}TaskCourier")
+        return courier(self._connection, prefix=self._prefix, **options)
+
+    def make_async(self, role: str, options: dict[str, Any]) -> Any:
+        courier = getattr(redis_async, f"RedisAsync{role}TaskCourier")
         return courier(self._connection, prefix=self._prefix, **options)
 
     def _key(self, queue: str, name: str) -> str:
@@ -180,7 +199,11 @@ def _redis_stand(request: pytest.FixtureRequest) -> Stand:
     )
 
 
+PROCESSES = frozenset({Can.BE_SHARED_BY_PROCESSES})
+
 BACKENDS = [
     Backend("memory", lambda request: MemoryStand()),
-    Backend("redis", _redis_stand, frozenset({Can.BE_SHARED_BY_PROCESSES})),
+    Backend("memory-async", lambda request: in_event_loop(MemoryStand())),
+    Backend("redis", _redis_stand, PROCESSES),
+    Backend("redis-async", lambda request: in_event_loop(_redis_stand(request)), PROCESSES),
 ]

@@ -12,6 +12,7 @@ from task_helpers.effects import Effect, Listen
 from task_helpers.retries import RetryPolicy
 from task_helpers.tasks import TaskStatus
 from tests.contract.backends import Stand
+from tests.support.event_loops import lookout_of
 from tests.support.waiting import PATIENCE, in_thread, wait_until
 
 
@@ -62,7 +63,7 @@ def test_callers_in_many_threads_share_a_call(stand: Stand, worker: Any, queue: 
 
 
 def all_wait(clients: list[Any]) -> bool:
-    lookouts = {id(c._store.lookout): c._store.lookout for c in clients}.values()
+    lookouts = {id(found): found for found in map(lookout_of, clients)}.values()
     return sum(len(lookout._waiters) for lookout in lookouts) == len(clients)
 
 

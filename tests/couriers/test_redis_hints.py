@@ -96,7 +96,7 @@ def test_the_leader_that_leaves_hands_over(hints: Hints, publisher: Publisher) -
     first = listening(hints, A)
     second = waiter_for(hints, B)
     leader = in_thread(listen, hints, first, 0.1)
-    wait_until(lambda: hints._leader)
+    wait_until(lambda: hints._lead._leader)
     follower = in_thread(listen, hints, second, 5)
     # when the leader's time is up
     assert leader.result(2) == {}
@@ -111,7 +111,7 @@ def test_the_leader_that_has_what_it_came_for_hands_over(
     first = listening(hints, A)
     second = waiter_for(hints, B)
     leader = in_thread(listen, hints, first, 5)
-    wait_until(lambda: hints._leader)
+    wait_until(lambda: hints._lead._leader)
     follower = in_thread(listen, hints, second, 5)
     publisher.hint(A)
     assert leader.result(2) == news(A)

@@ -32,7 +32,7 @@ def test_every_process_that_shares_a_task_gets_the_hint(courier: Any, other: Any
     # given a task of one process that another one waits for, listening
     task_id = courier.add_task_to_queue(Q, 1, key="report")
     call = in_thread(other.call, Q, 1, timeout=60, key="report")
-    wait_until(lambda: other._transport._hints._leader)
+    wait_until(lambda: other._transport._hints._lead._leader)
     wait_until(lambda: other.get_queue_stats(Q).waiting)
     watch = Stopwatch()
     # when it ends

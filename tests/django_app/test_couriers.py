@@ -12,10 +12,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 
-from django_task_helpers import courier, couriers
+from django_task_helpers import async_courier, async_couriers, courier, couriers
 from django_task_helpers.conf import CourierSettings
 from django_task_helpers.couriers.building import build_courier
 from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
@@ -153,7 +153,8 @@ def test_without_the_setting_the_first_use_says_what_to_add(configured) -> None:
 
 
 def test_importing_needs_no_settings() -> None:
-    program = "import django_task_helpers; from django_task_helpers import courier, couriers"
+    program = "import django_task_helpers"
+    program += "; from django_task_helpers import async_courier, async_couriers, courier, couriers"
     program += "; import django_task_helpers.couriers.building"
     program += "; assert django_task_helpers.couriers is couriers"
     environment = {"DJANGO_SETTINGS_MODULE": "", "PYTHONPATH": ":".join(sys.path)}
@@ -184,14 +185,14 @@ def test_what_waits_is_refused_in_an_event_loop(on_memory, name, arguments, keyw
 
     with pytest.raises(SynchronousOnlyOperation) as caught:
         asyncio.run(view())
-    assert f"await sync_to_async(courier.{name}, thread_sensitive=False)(...)" in str(caught.value)
+    assert f"await async_courier.{name}(...)" in str(caught.value)
 
 
 def test_the_remedy_for_event_loops_works(on_memory) -> None:
     on_memory()
 
     async def view() -> int:
-        return await sync_to_async(courier.call, thread_sensitive=False)("sums", 2, timeout=5)
+        return await async_courier.call("sums", 2, timeout=5)
 
     with running_worker(courier, Echo):
         assert asyncio.run(view()) == 2
@@ -225,3 +226,35 @@ def test_the_lazy_courier_does_for_test_helpers(on_memory) -> None:
     assert run_queue(courier, Echo(couriers["default"])) == 1
     # then both are the same
     assert courier.get_task_result("sums", task_id) == 2
+
+
+def test_async_views_under_wsgi_have_a_loop_each(configured, redis_url: str, prefix: str) -> None:
+    # given an alias on Redis, and views whose loop ends with them, as under WSGI
+    options = {"prefix": prefix}
+    configured(
+        {"COURIERS": {"sums": {"BACKEND": REDIS, "LOCATION": redis_url, "OPTIONS": options}}}
+    )
+
+    @async_to_sync
+    async def view(number: int) -> Any:
+        return await async_couriers["sums"].call("sums", number, timeout=5)
+
+    # when several are asked one after another
+    # then each is answered
+    with running_worker(couriers["sums"], Echo):
+        assert [view(number) for number in range(3)] == [0, 1, 2]
+
+
+def test_awaitable_couriers_follow_the_settings(on_memory) -> None:
+    on_memory()
+    former = async_couriers["default"]
+    assert former is async_couriers["default"]
+    on_memory()
+    assert async_couriers["default"] is not former
+    assert list(async_couriers) == ["default"]
+
+
+def test_an_awaitable_courier_shares_the_tasks_of_the_blocking_one(on_memory) -> None:
+    on_memory()
+    task_id = asyncio.run(async_courier.add_task_to_queue("sums", 2))
+    assert courier.get_tasks("sums") == [(task_id, 2)]

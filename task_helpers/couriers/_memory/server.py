@@ -6,11 +6,13 @@ import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from task_helpers.couriers._lookout import Lookout
+from task_helpers.couriers._loop_waiters import LoopBell, LoopWaiter
 from task_helpers.couriers._memory.queue import MemoryQueue
 from task_helpers.effects import Effect, Listen, News, Sleep
 
@@ -39,10 +41,24 @@ class Place:
         self.queue = MemoryQueue()
         self.wake = False
         self.changed = threading.Condition(lock)
+        self._bells: set[LoopBell] = set()
 
     def wake_workers(self) -> None:
         self.wake = True
         self.changed.notify_all()
+        for bell in self._bells:
+            bell.ring()
+
+    @contextmanager
+    def ringing(self, bell: LoopBell) -> Iterator[LoopBell]:
+        """Rings it whenever workers are woken."""
+        with self.changed:
+            self._bells.add(bell)
+        try:
+            yield bell
+        finally:
+            with self.changed:
+                self._bells.discard(bell)
 
 
 class MemoryServer:
@@ -58,6 +74,7 @@ class MemoryServer:
         self._lock = threading.Lock()
         self._places: defaultdict[str, Place] = defaultdict(lambda: Place(self._lock))
         self.lookout = Lookout()
+        self.lookout_of_loops = Lookout(LoopWaiter)
 
     def place(self, queue_name: str) -> Place:
         with self._lock:
@@ -69,6 +86,11 @@ class MemoryServer:
             queue = self._places[queue_name].queue
             ids = [*queue.in_line(), *sorted(queue.delayed, key=queue.delayed.__getitem__)]
             return [(task_id, queue.tasks[task_id]) for task_id in ids]
+
+    def tell(self, news: Sequence[tuple[bytes, bytes]]) -> None:
+        """Whoever waits, in threads and in event loops."""
+        self.lookout.tell(news)
+        self.lookout_of_loops.tell(news)
 
     # --- Effects
 

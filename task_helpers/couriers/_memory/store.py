@@ -39,9 +39,12 @@ class MemoryStore:
 
     channel = b"memory.."
 
-    def __init__(self, server: MemoryServer, options: CourierOptions) -> None:
+    def __init__(
+        self, server: MemoryServer, options: CourierOptions, lookout: Lookout | None = None
+    ) -> None:
         self._server = server
         self._options = options
+        self._lookout = server.lookout if lookout is None else lookout
         self._door = Door(options)
 
     def bounded(self, until: float) -> MemoryStore:
@@ -106,7 +109,7 @@ class MemoryStore:
             if not state.cancel(task_id, now := self._server.now()):
                 return state.outcome(task_id, now) == outcome
             self._store_outcome(state, task_id, outcome)
-            self._server.lookout.tell([(task_id, outcome)])
+            self._server.tell([(task_id, outcome)])
             return True
 
         return _step(act)
@@ -149,7 +152,7 @@ class MemoryStore:
 
     @property
     def lookout(self) -> Lookout:
-        return self._server.lookout
+        return self._lookout
 
     # --- The worker's side
 
@@ -214,7 +217,7 @@ class MemoryStore:
             refused = {end.task_id for end in ends if not self._finish(state, token, end)}
             if last:
                 state.batches.pop(token, None)
-            self._server.lookout.tell((end.task_id, NOT_STORED) for end in ends)
+            self._server.tell([(end.task_id, NOT_STORED) for end in ends])
             return refused
 
         return _step(act)

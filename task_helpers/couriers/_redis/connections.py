@@ -40,7 +40,11 @@ _MAINTENANCE = ("maint_", "maintenance_", "orig_", "oss_cluster_")
 
 
 class Connector:
-    """Opens connections to where the given client or pool leads. `TypeError` for anything else."""
+    """
+    Opens connections to where the given client or pool leads. `TypeError` for anything else.
+
+    - kind, settings - the class of its connections and what each of them is made with.
+    """
 
     def __init__(self, redis_connection: Any) -> None:
         pool = getattr(redis_connection, "connection_pool", redis_connection)
@@ -48,12 +52,12 @@ class Connector:
             kind = type(redis_connection)
             raise TypeError(
                 "redis_connection must be a redis.Redis or a pool of it, not "
-                f"{kind.__module__}.{kind.__qualname__}: asynchronous and cluster clients cannot "
-                "be used here"
+                f"{kind.__module__}.{kind.__qualname__}: cluster clients cannot be used here, "
+                "those of redis.asyncio only for couriers of redis_async"
             )
         self._source = pool  # kept alive: connections found through Sentinel ask it for the master
-        self._class = pool.connection_class
-        self._settings = _own_settings(pool.connection_class, pool.connection_kwargs)
+        self.kind = pool.connection_class
+        self.settings = _own_settings(pool.connection_class, pool.connection_kwargs)
 
     def link(self, seconds: float = SOCKET_TIMEOUT) -> Link:
         """
@@ -61,14 +65,14 @@ class Connector:
 
         - seconds - for each step of connecting.
         """
-        connection: Connection = self._class(**self._settings)
+        connection: Connection = self.kind(**self.settings)
         connection.socket_timeout = connection.socket_connect_timeout = seconds
         connection.connect()
         return Link(connection)
 
     def address(self) -> str:
         """For messages: host and port, the path of the socket, or the name that Sentinel knows."""
-        settings = self._settings
+        settings = self.settings
         if "connection_pool" in settings:
             return f"{settings['connection_pool'].service_name} (found through Sentinel)"
         if "path" in settings:

@@ -16,10 +16,11 @@ import time
 
 from redis.exceptions import RedisError
 
-from task_helpers.couriers._lookout import Lookout, Waiter
+from task_helpers.couriers._lookout import Lookout
 from task_helpers.couriers._redis.connections import Connector
 from task_helpers.couriers._redis.forks import restart_after_fork
 from task_helpers.couriers._redis.keys import hint_channel
+from task_helpers.couriers._redis.leading import Lead
 from task_helpers.couriers._redis.subscription import Subscription
 from task_helpers.effects import Listen, News
 
@@ -47,8 +48,7 @@ class Hints:
         self._subscription = Subscription(
             self._connector, hint_channel(self._prefix, self._channel)
         )
-        self._followers: dict[Waiter, None] = {}
-        self._leader: Waiter | None = None
+        self._lead = Lead(self.lookout)
 
     @property
     def channel(self) -> bytes:
@@ -63,35 +63,15 @@ class Hints:
         until = math.inf if effect.seconds is None else time.monotonic() + effect.seconds
         try:
             while not waiter.pending() and (left := until - time.monotonic()) > 0:
-                if not self._leads(waiter):
+                if not self._lead.taken_by(waiter):
                     waiter.wait(left)
                 elif self.lookout.claims_sweep():
                     return None
                 else:
                     self._read(min(left, self.lookout.sweep_in()))
         finally:
-            self._leave(waiter)
+            self._lead.left_by(waiter)
         return self.lookout.heard(waiter)
-
-    def _leads(self, waiter: Waiter) -> bool:
-        """Who leads reads; who does not will be woken."""
-        with self.lookout.lock:
-            if self._leader is None:
-                self._leader = waiter
-            if self._leader is waiter:
-                self._followers.pop(waiter, None)
-                return True
-            self._followers[waiter] = None
-            return False
-
-    def _leave(self, waiter: Waiter) -> None:
-        """Wakes a follower when nobody leads: the one that left may just have been chosen."""
-        with self.lookout.lock:
-            self._followers.pop(waiter, None)
-            if self._leader is waiter:
-                self._leader = None
-            if self._leader is None and self._followers:
-                next(iter(self._followers)).wake()
 
     def _read(self, seconds: float) -> None:
         """Done by the leader alone."""
@@ -104,5 +84,5 @@ class Hints:
 
     def close(self) -> None:
         with self.lookout.lock:
-            if self._leader is None:
+            if self._lead.is_free():
                 self._subscription.close()

@@ -6,12 +6,13 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
+from typing import Protocol
 
 from task_helpers.couriers._door import Door, Pace
+from task_helpers.couriers._lookout import Lookout
 from task_helpers.couriers._redis.asking import Asking
 from task_helpers.couriers._redis.chunks import grouped
 from task_helpers.couriers._redis.commands import Command
-from task_helpers.couriers._redis.hints import Hints
 from task_helpers.couriers._redis.keys import QueueKeys, hint_channel
 from task_helpers.couriers.options import CourierOptions
 from task_helpers.effects import Flow
@@ -40,6 +41,16 @@ class Clock:
         self._offset = now - int(self._read_at * 1000)
 
 
+class Listening(Protocol):
+    """Where this process listens for hints, in threads or in an event loop."""
+
+    @property
+    def channel(self) -> bytes: ...
+
+    @property
+    def lookout(self) -> Lookout: ...
+
+
 class Verbs:
     """
     - asking - how Redis is asked.
@@ -47,7 +58,9 @@ class Verbs:
     - prefix - what all keys begin with.
     """
 
-    def __init__(self, asking: Asking, hints: Hints, prefix: str, options: CourierOptions) -> None:
+    def __init__(
+        self, asking: Asking, hints: Listening, prefix: str, options: CourierOptions
+    ) -> None:
         self._ask = asking
         self._hints = hints
         self._prefix = prefix

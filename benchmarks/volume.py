@@ -18,12 +18,14 @@ FLOORS = {
     "bytes a queued task": 180,
     "the latter to the former": 1.2,
     "connections of them all": 3,
+    "connections of all coroutines": 3,
 }
 
 
 MEASURES: dict[int, tuple[str, Callable[[RedisServer, int], list[Figure]], int]] = {
     8: ("queued tasks", volume.many_tasks, 1_000_000),
-    9: ("waiting threads", volume.many_waiters, 1_000),
+    9: ("waiting threads", volume.many_threads, 1_000),
+    11: ("waiting coroutines", volume.many_coroutines, 10_000),
 }
 """By the number of the workload: its title, what measures it, how many."""
 

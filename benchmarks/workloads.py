@@ -90,5 +90,5 @@ WORKLOADS = (
     ),
 )  # fmt: skip
 
-VOLUMES = (8, 9)
+VOLUMES = (8, 9, 11)
 """Measured otherwise, see `volume`."""

@@ -190,7 +190,7 @@ def measure(shop: Shop, path: str, count: int) -> Figures:
 
 
 def show(shop: Shop, options: argparse.Namespace, login: str) -> None:
-    path = "/products/direct/" if options.direct else "/products/"
+    path = _path(options)
     figures = measure(shop, path, options.requests)
     report = fetch_report(shop.port, time.strftime("%Y-%m", time.gmtime()))
     shop.check()
@@ -203,6 +203,12 @@ def show(shop: Shop, options: argparse.Namespace, login: str) -> None:
     say("admin", f"{shop.url}/admin/ ({login}), stopped now: `make run` keeps it running")
     if options.json:
         options.json.write_text(json.dumps(asdict(figures)) + "\n")
+
+
+def _path(options: argparse.Namespace) -> str:
+    if options.direct:
+        return "/products/direct/"
+    return "/products/async/" if options.server == "uvicorn" else "/products/"
 
 
 def keep_running(shop: Shop, login: str) -> NoReturn:

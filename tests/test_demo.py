@@ -35,13 +35,18 @@ def kept(redis_url: str) -> Iterator[Demo]:
     demo.end()
 
 
-def test_every_caller_gets_its_own_row_and_rows_share_inserts(redis_url: str) -> None:
+@pytest.mark.parametrize(
+    ("server", "path"), [("gunicorn", "/products/"), ("uvicorn", "/products/async/")]
+)
+def test_every_caller_gets_its_own_row_and_rows_share_inserts(
+    redis_url: str, server: str, path: str
+) -> None:
     # when
-    demo = Demo("--requests", "50", redis_url=redis_url)
+    demo = Demo("--requests", "50", "--server", server, redis_url=redis_url)
     code, output, errors = demo.end()
     # then
     assert (code, errors) == (0, "")
-    assert "50 concurrent POST /products/" in output
+    assert f"50 concurrent POST {path}, all answered" in output
     assert "each of the 50 callers got its own row" in output
     inserts = int(re.search(r"50 rows by (\d+) INSERT", output)[1])
     assert 1 <= inserts < 50

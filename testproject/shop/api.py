@@ -13,6 +13,8 @@ from task_helpers.exceptions import PerformTaskError, SerializationError, TaskEx
 
 logger = logging.getLogger(__name__)
 
+ERRORS = (ValidationError, SerializationError, PerformTaskError)
+
 
 # A CSRF token protects users whose browser sends their session cookie along. These views read no
 # cookie and know no user: a forged request could do nothing that its sender cannot do directly.
@@ -20,21 +22,23 @@ logger = logging.getLogger(__name__)
 @method_decorator(csrf_exempt, name="dispatch")
 class ApiView(View):
     """
-    A view whose errors are JSON too. What cannot be done now, or was not done in time, is answered
-    by the middleware.
+    A view whose errors are JSON too, with handlers of either kind: def or async def. What cannot be
+    done now, or was not done in time, is answered by the middleware.
     """
 
     def dispatch(self, request, *args, **kwargs):
         try:
-            return super().dispatch(request, *args, **kwargs)
-        except ValidationError as error:
-            return _invalid(error.message_dict)
-        except SerializationError as error:
-            return _invalid({NON_FIELD_ERRORS: [str(error)]})
-        except TaskExpired:  # for the middleware, unlike the other ends of a task
-            raise
-        except PerformTaskError as error:
-            return _failed(error)
+            response = super().dispatch(request, *args, **kwargs)
+        except ERRORS as error:
+            return _answer(error)
+        return _awaited(response) if self.view_is_async else response
+
+
+async def _awaited(response):
+    try:
+        return await response
+    except ERRORS as error:
+        return _answer(error)
 
 
 def validated(form_class, request):
@@ -54,6 +58,17 @@ def _json_object(body):
     if not isinstance(data, dict):
         raise ValidationError({NON_FIELD_ERRORS: "The body must be a JSON object."})
     return {name: value for name, value in data.items() if isinstance(value, str)}
+
+
+def _answer(error):
+    match error:
+        case ValidationError():
+            return _invalid(error.message_dict)
+        case SerializationError():
+            return _invalid({NON_FIELD_ERRORS: [str(error)]})
+        case TaskExpired():  # for the middleware, unlike the other ends of a task
+            raise error
+    return _failed(error)
 
 
 def _invalid(errors):

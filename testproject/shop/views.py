@@ -1,7 +1,7 @@
 from django.http import JsonResponse
 from django.urls import reverse
 
-from django_task_helpers import courier
+from django_task_helpers import async_courier, courier
 from shop.api import ApiView, validated
 from shop.forms import ProductForm, ReportForm
 from shop.models import Product
@@ -17,6 +17,15 @@ class ProductsView(ApiView):
     def post(self, request):
         """A worker saves the product together with those of other requests."""
         product = courier.call("bulk_data_saving", validated(ProductForm, request), timeout=5)
+        return JsonResponse(product, status=201)
+
+
+class AsyncProductsView(ApiView):
+    """The same under ASGI: while it waits for its row, a request holds no thread."""
+
+    async def post(self, request):
+        data = validated(ProductForm, request)
+        product = await async_courier.call("bulk_data_saving", data, timeout=5)
         return JsonResponse(product, status=201)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import redis
 
 from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
+from task_helpers.couriers.redis_async import RedisAsyncClientTaskCourier
 from tests.faults.context import Context
 from tests.faults.report import Figure, at_most, exactly, none, percentile, told
 from tests.support.servers import RedisServer
@@ -25,7 +27,8 @@ def run(context: Context) -> list[Figure]:
     with context.server() as server:
         return [
             *many_tasks(server, context.scaled(50_000, 1_000_000)),
-            *many_waiters(server, context.scaled(200, 1_000)),
+            *many_threads(server, context.scaled(200, 1_000)),
+            *many_coroutines(server, context.scaled(500, 10_000)),
         ]
 
 
@@ -87,7 +90,7 @@ def used_memory(connection: redis.Redis) -> int:
 # --- Waiters
 
 
-def many_waiters(server: RedisServer, count: int) -> list[Figure]:
+def many_threads(server: RedisServer, count: int) -> list[Figure]:
     """Each thread waits for the result of its own task, with one courier for all."""
     client, worker, connection = courier_of(server), courier_of(server), server.client()
     others = len(connection.client_list())
@@ -95,8 +98,7 @@ def many_waiters(server: RedisServer, count: int) -> list[Figure]:
     wait_until(lambda: client.get_queue_stats(QUEUE).waiting == count, PATIENCE)
     connections = len(connection.client_list()) - others
     threads = threading.active_count()
-    while tasks := worker.get_tasks(QUEUE, 1_000):
-        worker.bulk_return_task_results(QUEUE, tasks)
+    answer_all(worker)
     answers = [call.result(PATIENCE) for call in calls]
     remembered = len(client._transport._hints.lookout._waiters)
     right = sum(answer == number for number, answer in enumerate(answers))
@@ -109,6 +111,38 @@ def many_waiters(server: RedisServer, count: int) -> list[Figure]:
         at_most("connections of them all", connections, 4),
         none("waiters remembered afterwards", remembered),
     ]
+
+
+def many_coroutines(server: RedisServer, count: int) -> list[Figure]:
+    """As many threads, in one event loop."""
+    return asyncio.run(_many_coroutines(server, count))
+
+
+async def _many_coroutines(server: RedisServer, count: int) -> list[Figure]:
+    client, connection = RedisAsyncClientTaskCourier(server.client()), server.client()
+    worker = courier_of(server)
+    worker.get_queue_stats(QUEUE)  # it has its connection
+    others = len(connection.client_list())
+    calls = [client.call(QUEUE, number, timeout=PATIENCE) for number in range(count)]
+    answers = asyncio.gather(*calls)
+    await asyncio.to_thread(
+        wait_until, lambda: worker.get_queue_stats(QUEUE).waiting == count, PATIENCE
+    )
+    connections = len(connection.client_list()) - others
+    await asyncio.to_thread(answer_all, worker)
+    right = sum(answer == number for number, answer in enumerate(await answers))
+    await client.close()
+    worker.close()
+    return [
+        told("coroutines that wait", count),
+        exactly("coroutines that got their own answer", right, count),
+        at_most("connections of all coroutines", connections, 3),
+    ]
+
+
+def answer_all(worker: Any) -> None:
+    while tasks := worker.get_tasks(QUEUE, 1_000):
+        worker.bulk_return_task_results(QUEUE, tasks)
 
 
 def courier_of(server: RedisServer) -> Any:

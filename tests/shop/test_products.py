@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from concurrent.futures import Future
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection
 from django.db.models import QuerySet
+from django.test import AsyncClient
 from django.test.utils import CaptureQueriesContext
 
 from django_task_helpers import courier
@@ -23,6 +25,19 @@ TOMATO = {"name": "tomato", "price": "12.45"}
 def post(client, data: Any) -> Any:
     body = data if isinstance(data, str) else json.dumps(data)
     return client.post(URL, body, content_type="application/json")
+
+
+def post_async(data: Any) -> Any:
+    """To the async view, in an event loop of its own."""
+    return asyncio.run(
+        AsyncClient(enforce_csrf_checks=True).post(
+            "/products/async/", data, content_type="application/json"
+        )
+    )
+
+
+def refuse(*_: Any, **__: Any) -> None:
+    raise DatabaseError("secret")
 
 
 def answer(future: Future[Any]) -> Any:
@@ -54,6 +69,31 @@ def test_many_callers_share_one_insert_and_each_gets_its_own_row(client, work) -
     assert sum(query["sql"].startswith("INSERT") for query in queries) == 1
     saved = dict(Product.objects.values_list("name", "pk"))
     assert {name: answer(response).json()["id"] for name, response in responses.items()} == saved
+
+
+def test_an_async_caller_gets_its_saved_row(work) -> None:
+    # when
+    response = in_thread(post_async, TOMATO)
+    work(QUEUE)
+    # then
+    assert answer(response).status_code == 201
+    saved = {"id": Product.objects.get().pk, "status": "active", **TOMATO}
+    assert answer(response).json() == saved
+
+
+def test_the_errors_of_an_async_view_are_answers_too(work, monkeypatch) -> None:
+    # when
+    invalid = in_thread(post_async, {"price": "1.00"})
+    # then
+    assert answer(invalid).status_code == 400
+    assert answer(invalid).json() == {"errors": {"name": ["This field is required."]}}
+    # when
+    monkeypatch.setattr(QuerySet, "bulk_create", refuse)
+    failed = in_thread(post_async, TOMATO)
+    work(QUEUE)
+    # then
+    assert answer(failed).status_code == 502
+    assert answer(failed).json()["task_id"]
 
 
 def test_a_direct_caller_saves_its_own_row(client, db) -> None:
@@ -128,9 +168,6 @@ def test_a_failed_task_is_a_bad_gateway_that_names_the_task_but_no_cause(
     client, work, monkeypatch
 ) -> None:
     # given
-    def refuse(*_: Any, **__: Any) -> None:
-        raise DatabaseError("secret")
-
     monkeypatch.setattr(QuerySet, "bulk_create", refuse)
     # when
     response = in_thread(post, client, TOMATO)

@@ -60,9 +60,19 @@ class Awaited:
     def collect(self, until: float | None) -> Flow[dict[bytes, bytes]]:
         """Outcome by id; `TaskTimeout` when one is missing at `until` (`time.monotonic()`)."""
         while self._missing:
-            news = yield Listen(self._waiter, self._left(until))
-            yield from self._sweep() if news is None else self._take_in(news)
+            yield from self._listen(until)
         return self._found
+
+    def collect_some(self, until: float | None) -> Flow[dict[bytes, bytes]]:
+        """As `collect`, but what has come since the last time; {} when nothing is missing."""
+        while self._missing and not self._found:
+            yield from self._listen(until)
+        found, self._found = self._found, {}
+        return found
+
+    def _listen(self, until: float | None) -> Flow[None]:
+        news = yield Listen(self._waiter, self._left(until))
+        yield from self._sweep() if news is None else self._take_in(news)
 
     def _left(self, until: float | None) -> float | None:
         if until is None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Unpack, cast
 from uuid import UUID
 
@@ -34,7 +34,7 @@ from task_helpers.exceptions import (
     TaskLost,
     TaskResultDoesNotExist,
 )
-from task_helpers.tasks import TaskStatus
+from task_helpers.tasks import Task, TaskStatus
 
 SMALL = 1_000
 """Bytes of a result that may stay in the store for a while after it was read."""
@@ -167,6 +167,34 @@ class ClientFlows:
         found = yield from self._collected(self._bounded(until), queue, wanted, until)
         return (yield from self._delivered(queue, wanted, found, delete_data, return_exceptions))
 
+    @contextmanager
+    def completing(
+        self,
+        queue_name: str,
+        task_ids: Iterable[UUID | str],
+        delete_data: bool,
+        timeout: Duration | None,
+    ) -> Iterator[Callable[[], Flow[list[Task]]]]:
+        """
+        Gives what makes flows: each returns the results that have come since, [] at the end, and
+        deletes those of the flow before: their reader has asked for more.
+        """
+        queue, wanted = valid_queue_name(queue_name), [ids.to_bytes(i) for i in task_ids]
+        until = None if timeout is None else _until(timeout)
+        with Awaited(self._bounded(until), self._wire, queue, wanted) as awaited:
+            looks, read = iter([awaited.look]), list[bytes]()
+
+            def some() -> Flow[list[Task]]:
+                for look in looks:  # the first time: they may have ended before anybody listened
+                    yield from look()
+                yield from self._forget(queue, read)
+                found = yield from awaited.collect_some(until)
+                results = [self._result_or_error(queue, *pair) for pair in found.items()]
+                read[:] = _handed_over(found, results) if delete_data else []
+                return list(zip(map(ids.to_uuid, found), results, strict=True))
+
+            yield some
+
     def _collected(
         self, store: Store, queue: str, wanted: Sequence[bytes], until: float | None
     ) -> Flow[dict[bytes, bytes]]:
@@ -192,14 +220,13 @@ class ClientFlows:
         that: not what cannot be decoded here, and not the results beside an error that is raised.
         """
         results = [self._result_or_error(queue, task_id, found[task_id]) for task_id in wanted]
-        failed = [at for at, result in enumerate(results) if isinstance(result, TaskHelpersError)]
-        raised = results[failed[0]] if failed and not return_exceptions else None
+        errors = (at for at, result in enumerate(results) if isinstance(result, TaskHelpersError))
+        raised = None if return_exceptions else next(errors, None)
         if delete_data:
-            read = [wanted[failed[0]]] if raised else wanted
-            unread = {wanted[i] for i in failed if isinstance(results[i], DeserializationError)}
-            yield from self._forget(queue, [i for i in read if i not in unread])
-        if raised:
-            raise raised
+            shown = slice(None) if raised is None else slice(raised, raised + 1)
+            yield from self._forget(queue, _handed_over(wanted[shown], results[shown]))
+        if raised is not None:
+            raise results[raised]
         return results
 
     def _forget(self, queue: str, task_ids: Sequence[bytes], soon: bool = False) -> Flow[None]:
@@ -254,6 +281,12 @@ class ClientFlows:
     def _cancel(self, store: Store, queue: str, task_id: bytes, why: str) -> Flow[bool]:
         outcome = self._wire.failure(queue, task_id, TaskCancelled(why), 0)
         return store.cancel(queue, task_id, outcome)
+
+
+def _handed_over(task_ids: Iterable[bytes], results: Iterable[Any]) -> list[bytes]:
+    """All but what cannot be decoded here."""
+    pairs = zip(task_ids, results, strict=True)
+    return [i for i, result in pairs if not isinstance(result, DeserializationError)]
 
 
 def _refuse_unknown(options: CallOptions, kind: type[CallOptions]) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from task_helpers import ids
+from task_helpers import ids, outcomes
 from task_helpers.couriers._claims import Claim
+from task_helpers.couriers._wire import Wire
 from task_helpers.couriers._worker_side import (
     UNHELD,
     WorkerSide,
@@ -40,7 +41,7 @@ class ReturningFlows(WorkerSide):
     ) -> Flow[None]:
         """Stores results and acknowledges their tasks; an exception as result fails its task."""
         queue = valid_queue_name(queue_name)
-        retries = policy is not None and policy.max_attempts > 1
+        end_of = _Ends(self._wire, queue, policy is not None and policy.max_attempts > 1).of
         by_id: dict[bytes, Any] = {}
         for task_id, result in results:
             by_id.setdefault(ids.to_bytes(task_id), result)
@@ -48,8 +49,8 @@ class ReturningFlows(WorkerSide):
             if claim and policy:
                 group = yield from self._retry(claim, group, by_id, policy)
             held = claim.tasks if claim else {}
-            ends = [self._end(queue, i, by_id[i], held.get(i, UNHELD), retries) for i in group]
-            if ends:
+            if group:
+                ends = [end_of(i, by_id[i], held.get(i, UNHELD)) for i in group]
                 yield from self._finish(queue, claim, ends)
 
     def acknowledge(self, queue_name: str, task_ids: Iterable[UUID]) -> Flow[None]:
@@ -79,21 +80,39 @@ class ReturningFlows(WorkerSide):
                 yield from self._store.finish(claim.queue, claim.token, [], last=True)
         return [task_id for task_id in group if task_id not in again]
 
-    def _end(
-        self, queue: str, task_id: bytes, result: Any, envelope: bytes, may_retry: bool
-    ) -> End:
-        """A failure that no retry is left for is kept as a dead letter."""
+
+class _Ends:
+    """
+    What becomes of tasks that are returned together. One error may be that of all: it is encoded
+    once.
+
+    - may_retry - a failure that no retry is left for is kept as a dead letter.
+    """
+
+    def __init__(self, wire: Wire, queue: str, may_retry: bool) -> None:
+        self._wire = wire
+        self._queue = queue
+        self._failure = Way.DEAD if may_retry else Way.FAILED
+        self._encoded: dict[tuple[int, int], bytes] = {}
+
+    def of(self, task_id: bytes, result: Any, envelope: bytes) -> End:
         header = known_header(envelope)
         if not isinstance(result, Exception):
             try:
-                outcome = self._wire.success(queue, task_id, result)
+                outcome = self._wire.success(self._queue, task_id, result)
                 return End(DONE, task_id, outcome, header.channel)
             except TaskHelpersError as error:
                 logger.error("The result of task %s is not sent: %s", ids.to_uuid(task_id), error)
                 result = error
-        way = Way.DEAD if may_retry else Way.FAILED
-        outcome = self._wire.failure(queue, task_id, result, header.attempt + 1)
-        return End(way, task_id, outcome, header.channel)
+        encoded = self._encode(result, header.attempt + 1)
+        outcome = self._wire.signed_outcome(self._queue, task_id, encoded)
+        return End(self._failure, task_id, outcome, header.channel)
+
+    def _encode(self, error: Exception, attempts: int) -> bytes:
+        key = id(error), attempts
+        if key not in self._encoded:
+            self._encoded[key] = outcomes.encode_failure(error, attempts)
+        return self._encoded[key]
 
 
 def _again(

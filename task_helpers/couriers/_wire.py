@@ -83,10 +83,10 @@ class Wire:
                 f"the result takes {len(outcome):,} bytes and max_result is {limit:,}: "
                 "store the data elsewhere and return its key"
             )
-        return outcome if self._key is None else self._signed_outcome(queue, task_id, outcome)
+        return outcome if self._key is None else self.signed_outcome(queue, task_id, outcome)
 
     def failure(self, queue: str, task_id: bytes, error: Exception, attempts: int) -> bytes:
-        return self._signed_outcome(queue, task_id, outcomes.encode_failure(error, attempts))
+        return self.signed_outcome(queue, task_id, outcomes.encode_failure(error, attempts))
 
     def result(self, queue: str, task_id: bytes, outcome: bytes) -> Any:
         """Raises the `PerformTaskError` that the task ended with, and `DeserializationError`."""
@@ -97,7 +97,7 @@ class Wire:
         body = self._verified(RESULT, queue, task_id, start, body, signed)
         return outcomes.decode(start, body, task_id, self._options.decoder)
 
-    def _signed_outcome(self, queue: str, task_id: bytes, outcome: bytes) -> bytes:
+    def signed_outcome(self, queue: str, task_id: bytes, outcome: bytes) -> bytes:
         if self._key is None:
             return outcome
         start, body = outcomes.split(outcomes.marked_signed(outcome))

@@ -8,7 +8,7 @@ cannot be reached for `retry_seconds`, a method raises `CourierUnavailable`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Unpack
 from uuid import UUID
 
@@ -131,6 +131,23 @@ class ClientTaskCourier(TaskCourier):
         return self._run(
             self._client.wait(queue_name, task_ids, delete_data, timeout, return_exceptions)
         )
+
+    def iter_task_results(
+        self,
+        queue_name: str,
+        task_ids: Iterable[UUID | str],
+        delete_data: bool = True,
+        timeout: Duration | None = None,
+    ) -> Iterator[Task]:
+        """
+        Waits for the results and yields (task_id, result) in the order in which they come; the
+        `PerformTaskError` of a failed task in the place of its result. Raises `TimeoutError` when
+        one is missing after the timeout, which begins with the iteration. Whoever stops before the
+        end can still read the results that were not yielded.
+        """
+        with self._client.completing(queue_name, task_ids, delete_data, timeout) as some:
+            while results := self._run(some()):
+                yield from results
 
     def check_for_done(self, queue_name: str, task_id: UUID | str) -> bool:
         """Whether the task has a result that can be read now."""

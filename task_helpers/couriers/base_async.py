@@ -7,7 +7,7 @@ leaves nothing behind: what it was about to take goes back to the queue.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar, Unpack
 from uuid import UUID
 
@@ -130,6 +130,18 @@ class AsyncClientTaskCourier(AsyncTaskCourier):
         return await self._run(
             self._client.wait(queue_name, task_ids, delete_data, timeout, return_exceptions)
         )
+
+    async def iter_task_results(
+        self,
+        queue_name: str,
+        task_ids: Iterable[UUID | str],
+        delete_data: bool = True,
+        timeout: Duration | None = None,
+    ) -> AsyncIterator[Task]:
+        with self._client.completing(queue_name, task_ids, delete_data, timeout) as some:
+            while results := await self._run(some()):
+                for task in results:
+                    yield task
 
     async def check_for_done(self, queue_name: str, task_id: UUID | str) -> bool:
         return await self._run(self._client.done(queue_name, task_id))

@@ -363,3 +363,21 @@ def test_any_error_can_be_told(client: Any, worker: Any, queue: str, error: Exce
     with pytest.raises(exceptions.PerformTaskError):
         client.wait_for_task_result(queue, bad_id, timeout=1)
     assert client.get_task_result(queue, good_id) == 1
+
+
+def test_many_tasks_fail_with_one_error_and_each_waiter_gets_it(
+    client: Any, worker: Any, queue: str
+) -> None:
+    # given an error that is that of a whole batch, but of one task
+    error = ValueError("the whole batch")
+    task_ids = client.bulk_add_tasks_to_queue(queue, range(5))
+    results = [(task_id, error) for task_id, _ in worker.get_tasks(queue)]
+    results[2] = (results[2][0], KeyError("its own"))
+    # when it is returned
+    worker.bulk_return_task_results(queue, results)
+    # then each knows its own
+    errors = client.bulk_wait_for_task_results(queue, task_ids, return_exceptions=True)
+    assert [error.exception_type for error in errors] == [
+        *("ValueError", "ValueError", "KeyError", "ValueError", "ValueError")
+    ]
+    assert [error.task_id for error in errors] == task_ids

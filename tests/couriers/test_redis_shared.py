@@ -1,0 +1,151 @@
+"""One connection for all threads: what gathers while one waits goes in the next packet."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from task_helpers.couriers._redis import shared as shared_module
+from task_helpers.couriers._redis.connections import Connector
+from task_helpers.couriers._redis.link import Link
+from task_helpers.couriers._redis.shared import Shared
+from tests.support.waiting import in_thread, wait_until
+
+ECHO = [("ECHO", "hello")]
+
+
+class HeldLink:
+    """Lets replies pass when the test says so, and counts the packets."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.packets = 0
+        self.open = threading.Event()
+        self.broken: BaseException | None = None
+
+    def send(self, packed: bytes, seconds: float) -> None:
+        self.packets += 1
+        self._link.send(packed, seconds)
+
+    def read(self) -> Any:
+        assert self.open.wait(10)
+        if self.broken:
+            raise self.broken
+        return self._link.read()
+
+    def close(self) -> None:
+        self._link.close()
+
+
+@pytest.fixture
+def shared(redis_url: str) -> Iterator[Shared]:
+    shared = Shared(Connector(redis.Redis.from_url(redis_url)))
+    yield shared
+    shared.close()
+
+
+@pytest.fixture
+def held(shared: Shared) -> HeldLink:
+    shared.exchange(ECHO, 5)
+    assert shared._link
+    held = HeldLink(shared._link)
+    shared._link = held  # type: ignore[assignment]
+    return held
+
+
+def asking(shared: Shared, *texts: str, within: float = 5) -> list[Any]:
+    """A thread for each text, in turn: the first one leads, the others wait."""
+    threads = []
+    for text in texts:
+        threads.append(in_thread(shared.exchange, [("ECHO", text), ("ECHO", text * 2)], within))
+        wait_until(lambda: shared._led.locked() and len(shared._waiting) == len(threads) - 1)
+    return threads
+
+
+def echoed(text: str) -> list[bytes]:
+    return [text.encode(), text.encode() * 2]
+
+
+def test_what_gathers_goes_in_one_packet_and_each_gets_its_own(
+    shared: Shared, held: HeldLink
+) -> None:
+    threads = asking(shared, *"abcdefgh")
+    held.open.set()
+    assert [thread.result(5) for thread in threads] == [echoed(text) for text in "abcdefgh"]
+    assert held.packets == 2
+
+
+def test_a_packet_has_a_bound(
+    shared: Shared, held: HeldLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_module, "PACKET_BYTES", 1)
+    threads = asking(shared, *"abc")
+    held.open.set()
+    assert [thread.result(5) for thread in threads] == [echoed(text) for text in "abc"]
+    assert held.packets == 3
+
+
+def test_an_error_of_the_server_is_that_of_its_thread(shared: Shared, held: HeldLink) -> None:
+    threads = [*asking(shared, "a"), in_thread(shared.exchange, [("NONSENSE",)], 5)]
+    wait_until(lambda: shared._waiting)
+    held.open.set()
+    assert threads[0].result(5) == echoed("a")
+    assert isinstance(threads[1].result(5)[0], redis.ResponseError)
+
+
+def test_who_has_no_time_left_leaves_the_others_alone(shared: Shared, held: HeldLink) -> None:
+    # given a thread that waits behind another, and has little time
+    [leader] = asking(shared, "a")
+    hasty = in_thread(shared.exchange, [("ECHO", "late")], 0.05)
+    # when its time is up
+    assert isinstance(hasty.exception(5), redis.TimeoutError)
+    assert shared._waiting == []
+    # then the one before it gets its own replies, and so does the next one
+    held.open.set()
+    assert leader.result(5) == echoed("a")
+    assert shared.exchange(ECHO, 5) == [b"hello"]
+
+
+def test_a_broken_connection_is_the_error_of_all_in_its_packet(
+    shared: Shared, held: HeldLink
+) -> None:
+    threads = asking(shared, *"abc")
+    held.broken = redis.ConnectionError("cut")
+    held.open.set()
+    # the first packet breaks with the connection; the second has a new one
+    assert isinstance(threads[0].exception(5), redis.ConnectionError)
+    assert [thread.result(5) for thread in threads[1:]] == [echoed("b"), echoed("c")]
+
+
+def test_an_interrupted_leader_hands_over(shared: Shared, held: HeldLink) -> None:
+    threads = asking(shared, "a", "b")
+    held.broken = KeyboardInterrupt()
+    held.open.set()
+    assert isinstance(threads[0].exception(5), KeyboardInterrupt)
+    assert threads[1].result(5) == echoed("b")
+    assert shared.exchange(ECHO, 5) == [b"hello"]
+
+
+def test_a_late_reply_is_nobodys(shared: Shared, held: HeldLink) -> None:
+    # given a leader whose reply does not come in time
+    held.broken = redis.TimeoutError("timed out")
+    held.open.set()
+    with pytest.raises(redis.TimeoutError):
+        shared.exchange([("ECHO", "late")], 0.05)
+    # then the next one asks over another connection
+    assert shared.exchange(ECHO, 5) == [b"hello"]
+    assert shared._link is not held
+
+
+def test_many_threads_get_their_own_replies(shared: Shared) -> None:
+    def ask(number: int) -> bool:
+        texts = [f"{number}-{turn}" for turn in range(100)]
+        return all(shared.exchange([("ECHO", t)], 5) == [t.encode()] for t in texts)
+
+    threads = [in_thread(ask, number) for number in range(32)]
+    assert all(thread.result(30) for thread in threads)
+    assert not shared._led.locked()

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError
 from typing import Any, Self, TypeVar
 
@@ -72,6 +72,8 @@ class Blocking:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._courier, name)
+        if inspect.isasyncgenfunction(found):
+            return lambda *args, **keywords: self._each(found(*args, **keywords))
         if inspect.iscoroutinefunction(found):
             found = vars(self)[name] = self._blocking(found)  # the same one each time
         return found
@@ -82,3 +84,15 @@ class Blocking:
 
     def _blocking(self, method: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args, **kwargs: self._loop.run(method(*args, **kwargs))
+
+    def _each(self, generator: AsyncGenerator[Any, None]) -> Iterator[Any]:
+        end = object()
+        try:
+            while (item := self._loop.run(_next(generator, end))) is not end:
+                yield item
+        finally:
+            self._loop.run(generator.aclose())
+
+
+async def _next(generator: AsyncGenerator[Any, None], default: Any) -> Any:
+    return await anext(generator, default)

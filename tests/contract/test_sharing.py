@@ -63,8 +63,10 @@ def test_callers_in_many_threads_share_a_call(stand: Stand, worker: Any, queue: 
 
 
 def all_wait(clients: list[Any]) -> bool:
+    """For the one task that they share: before, each waits for one of its own."""
     lookouts = {id(found): found for found in map(lookout_of, clients)}.values()
-    return sum(len(lookout._waiters) for lookout in lookouts) == len(clients)
+    waiters = [waiter for lookout in lookouts for waiter in list(lookout._waiters)]
+    return len(waiters) == len(clients) and len({waiter.ids for waiter in waiters}) == 1
 
 
 GIVEN_UP = RetryPolicy(max_attempts=2, give_up_on=(ArithmeticError,))

@@ -43,6 +43,7 @@ def connections(redis_connection: redis.Redis, prefix: str) -> Connections:
 @pytest.fixture(autouse=True)
 def no_noise() -> Iterator[None]:
     """Nothing is left to the collector, which complains."""
+    gc.collect()  # what other tests left is not this one's
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
         yield

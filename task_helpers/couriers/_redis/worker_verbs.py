@@ -41,11 +41,7 @@ class WorkerVerbs(Verbs):
         keys = self._of(queue)
         reply = yield from self._ask.script(
             "take",
-            [
-                *(keys.pending, keys.ranked, keys.few, keys.alone, keys.tasks, keys.delayed),
-                *(keys.leases, keys.batch(token), keys.wake, keys.sequence, keys.drain),
-                keys.weights,
-            ],
+            [*keys.for_taking, keys.batch(token)],
             [token, max_count, lease, int(how.get("beside", False)), how.get("max_weight") or 0],
             after=_blocking(keys, wait),
             blocks=wait,

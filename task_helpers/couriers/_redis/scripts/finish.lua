@@ -84,23 +84,25 @@ local function hint(packed)                    -- a refused outcome must not tra
   return cmsgpack.pack(flat)
 end
 
+local sparse = call('EXISTS', c, g, h, f, v) > 0   -- most of the time there is nothing of these
+
 local function count()                         -- for an hour; and of a backlog, whose rate take reckons
   for way, k in pairs(counts) do
     local field = way == 'dead' and 'failed' or way
     if redis.pcall('HINCRBY', n_minute, field, k) == k then call('PEXPIRE', n_minute, 3660000) end
   end
   local performed = #ended - (counts.expired or 0)
-  if performed > 0 and redis.pcall('HEXISTS', v, 'since') == 1 then
+  if sparse and performed > 0 and redis.pcall('HEXISTS', v, 'since') == 1 then
     redis.pcall('HINCRBY', v, 'ended', performed)
   end
 end
 
 local function forget(key, ids)
-  if #ids > 0 and call('EXISTS', key) == 1 then redis.pcall('HDEL', key, unpack(ids)) end
+  if #ids > 0 then redis.pcall('HDEL', key, unpack(ids)) end
 end
 
 local function land()                          -- keys are free again; all who share a task get the hint
-  if #ended == 0 or call('EXISTS', f) == 0 then return end
+  if #ended == 0 then return end
   for at, flight in ipairs(redis.pcall('HMGET', f, unpack(ended))) do
     if flight then
       flight = cmsgpack.unpack(flight)
@@ -128,9 +130,12 @@ if last then
   call('DEL', batch)
   call('ZREM', l, token)
 end
-forget(c, ended)
-forget(g, ended)
-forget(h, gone)                                -- a dead letter keeps its weight, it may be queued again
+if sparse then
+  forget(c, ended)
+  forget(g, ended)
+  forget(h, gone)                              -- a dead letter keeps its weight, it may be queued again
+  land()
+end
 if buried > 0 then
   local oldest = call('ZPOPMIN', x, math.max(0, call('ZCARD', x) - most_dead))
   for k = 1, #oldest, 2 do
@@ -140,6 +145,5 @@ if buried > 0 then
   end
 end
 count()
-land()
 for k = hints_at + 1, ids_at, 2 do call('PUBLISH', ARGV[k], hint(ARGV[k + 1])) end
 return refused

@@ -15,13 +15,13 @@
 -- a crash blames none of them alone. Suspects get none, and the worker performs them by themselves.
 -- LPOP and ZREM come first among the writes: they free memory, so a full Redis is still drained.
 --
--- KEYS  1 p  2 z  3 s1  4 s2  5 m  6 d  7 l  8 b:<token>  9 w  10 seq  11 v  12 h
+-- KEYS  1 p  2 z  3 s1  4 s2  5 m  6 d  7 l  8 w  9 seq  10 v  11 h  12 b:<token>
 -- ARGV  1 token   2 max   3 lease in ms   4 beside: 1, others are performed beside them
 --       5 most weight, 0: any
 -- Returns { ids, envelopes, Redis' time in ms, due time of the next delayed task or -1,
 --           tokens of at most 10 batches whose lease has run out, 1: suspects }.
 
-local p, z, s1, s2, m, d, l, batch, w, seq, v, h = unpack(KEYS)
+local p, z, s1, s2, m, d, l, w, seq, v, h, batch = unpack(KEYS)
 local token, max, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local beside, suspects = ARGV[4] == '1', false
 local call = redis.call
@@ -61,10 +61,12 @@ end
 
 local function fill(limit, look, drop)
   while #ids < limit and pops > 0 and bytes < most_bytes do
-    local first = look(math.min(limit - #ids, next_step()))
+    local wanted = math.min(limit - #ids, next_step())
+    local first = look(wanted)
     if not first or #first == 0 then return end
     pops = pops - 1
     drop(first, keep(first))
+    if #first < wanted then return end        -- there are no more
   end
 end
 
@@ -98,8 +100,10 @@ local function promote()                      -- a delayed score is due * 256 + 
   end
 end
 
+local others = call('EXISTS', z, s1, s2, d) > 0   -- most of the time all that waits is in p
+
 local function reply()
-  local next_due = call('ZRANGE', d, 0, 0, 'WITHSCORES')[2]
+  local next_due = others and call('ZRANGE', d, 0, 0, 'WITHSCORES')[2]
   next_due = next_due and math.floor(next_due / 256) or -1
   if pops == 0 and #ids == 0 then next_due = now end
   local overdue = call('ZRANGEBYSCORE', l, '-inf', now, 'LIMIT', 0, 10)
@@ -130,14 +134,16 @@ if call('EXISTS', batch) == 1 then            -- a repeat
   return reply()
 end
 
-promote()
-fill(1, from_list(s2))
-if #ids == 0 then fill(few, from_list(s1)) end
+if others then
+  promote()
+  fill(1, from_list(s2))
+  if #ids == 0 then fill(few, from_list(s1)) end
+end
 suspects = #ids > 0
 if #ids == 0 then
-  fill(max, from_z(100 * 2 ^ 44 - 1))
+  if others then fill(max, from_z(100 * 2 ^ 44 - 1)) end
   fill(max, from_list(p))
-  fill(max, from_z('+inf'))
+  if others then fill(max, from_z('+inf')) end
 end
 
 if #ids > 0 then

@@ -129,9 +129,11 @@ class ClientFlows:
         self, store: Store, queue: str, tasks_data: Iterable[Any], options: AddOptions
     ) -> Flow[list[tuple[bytes, bytes]]]:
         """(id, envelope) of each task; nothing is added when one of them cannot be encoded."""
-        expires = options.get("expires")
-        deadline = NO_DEADLINE if expires is None else (yield from _deadline(store, expires))
-        priority = whole_number(options.get("priority", 0), "priority", -100, 100)
+        deadline, priority = NO_DEADLINE, 0
+        if options:
+            priority = whole_number(options.get("priority", 0), "priority", -100, 100)
+            if (expires := options.get("expires")) is not None:
+                deadline = yield from _deadline(store, expires)
         header = self._wire.header(priority, deadline, self._store.channel)
         payloads = list(map(self._wire.payload, tasks_data))
         task_ids = ids.new_ids(len(payloads))

@@ -33,16 +33,22 @@ class ClientVerbs(Admission):
     def add(
         self, queue: str, tasks: Sequence[tuple[bytes, bytes]], place: Placement = IN_LINE
     ) -> Flow[None]:
+        if place == IN_LINE and not self._door.bounded:
+            for chunk in chunks(tasks, _size):
+                yield from self._append(queue, chunk)
+        else:
+            yield from self._admit(queue, tasks, place)
+
+    def _admit(
+        self, queue: str, tasks: Sequence[tuple[bytes, bytes]], place: Placement
+    ) -> Flow[None]:
         """The first chunk is admitted only if all of them fit, so a bulk add is all or nothing."""
         limit, left = (yield from self._limit(queue, place.later)), len(tasks)
         try:
-            for chunk in chunks(tasks, lambda task: len(task[1])):
+            for chunk in chunks(tasks, _size):
                 left -= len(chunk)
-                if limit is None and place == IN_LINE:
-                    yield from self._append(queue, chunk)
-                else:
-                    room = ANY_LENGTH if limit is None else max(0, limit - left)
-                    yield from self._add(queue, chunk, room, place)
+                room = ANY_LENGTH if limit is None else max(0, limit - left)
+                yield from self._add(queue, chunk, room, place)
                 limit = None
         except QueueFull:
             raise (yield from self._refusal(queue, len(tasks), place.later)) from None
@@ -157,6 +163,10 @@ class ClientVerbs(Admission):
     @property
     def lookout(self) -> Lookout:
         return self._hints.lookout
+
+
+def _size(task: tuple[bytes, bytes]) -> int:
+    return len(task[1])
 
 
 def _look(reply: bytes | int) -> Look:

@@ -53,7 +53,7 @@ class Hints:
     @property
     def channel(self) -> bytes:
         """Asked for with each add. Hints that nobody waits for must not pile up in Redis."""
-        if not self.lookout and self._subscription.is_idle():
+        if self._subscription.is_idle() and not self.lookout:
             self.close()
         return self._channel
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django_task_helpers.conf import known
 from task_helpers.tasks import Task
 from task_helpers.workers.base import BaseWorker
+from task_helpers.workers.base_async import BaseAsyncWorker
 from task_helpers.workers.classic import ClassicWorker
 from task_helpers.workers.threaded import ThreadedWorker
 
@@ -26,6 +28,9 @@ def live_among_databases(worker: BaseWorker) -> None:
     Has the worker look after its connections, in whichever threads it works. Raises `ValueError`
     when its `atomic` names a database that is not there.
     """
+    if isinstance(worker, BaseAsyncWorker) and inspect.iscoroutinefunction(worker.perform_tasks):
+        setattr(worker, "perform_tasks", batch_among_databases(worker))  # noqa: B010
+        return
     setattr(worker, "perform_tasks", among_databases(worker))  # noqa: B010
     if isinstance(worker, ThreadedWorker):
         setattr(worker, "destroy_thread", leaving_databases(worker))  # noqa: B010
@@ -52,6 +57,21 @@ def among_databases(worker: BaseWorker) -> Callable[[list[Task]], Any]:
     return perform
 
 
+def batch_among_databases(worker: BaseAsyncWorker) -> Callable[[list[Task]], AnyCoroutine]:
+    """
+    The worker's coroutine `perform_tasks`, each batch as in `async_among_databases`. Raises
+    `ValueError` when the worker is `atomic`: a transaction is one thread's.
+    """
+    if getattr(worker, "atomic", False):
+        raise ValueError("atomic is for a plain perform_tasks: a coroutine has no transaction")
+    perform_tasks = worker.perform_tasks
+
+    async def perform(tasks: list[Task]) -> Any:
+        return await _in_a_thread_of_its_own(perform_tasks(tasks))
+
+    return perform
+
+
 def async_among_databases(worker: ClassicWorker) -> Callable[[AnyCoroutine], AnyCoroutine]:
     """
     The worker's `perform_coroutine` with a thread for the database work of each coroutine, whose
@@ -60,13 +80,17 @@ def async_among_databases(worker: ClassicWorker) -> Callable[[AnyCoroutine], Any
     perform_coroutine = worker.perform_coroutine
 
     async def perform(coroutine: AnyCoroutine) -> Any:
-        async with ThreadSensitiveContext():
-            try:
-                return await perform_coroutine(coroutine)
-            finally:
-                await sync_to_async(connections.close_all)()
+        return await _in_a_thread_of_its_own(perform_coroutine(coroutine))
 
     return perform
+
+
+async def _in_a_thread_of_its_own(coroutine: AnyCoroutine) -> Any:
+    async with ThreadSensitiveContext():
+        try:
+            return await coroutine
+        finally:
+            await sync_to_async(connections.close_all)()
 
 
 def leaving_databases(worker: ThreadedWorker) -> Callable[[], None]:

@@ -101,6 +101,8 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.workers._splitting": Floor.WORKERS,
     "task_helpers.workers.base": Floor.WORKERS,
     "task_helpers.workers.classic": Floor.WORKERS,
+    "task_helpers.workers.base_async": Floor.WORKERS,
+    "task_helpers.workers.classic_async": Floor.WORKERS,
     "task_helpers.supervision.*": Floor.TOOLS,
     "task_helpers.testing": Floor.TOOLS,
     "task_helpers": Floor.PUBLIC,

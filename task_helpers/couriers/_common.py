@@ -37,10 +37,15 @@ class TaskCourier:
     def awaitable(self) -> Any:
         """
         The courier whose methods are coroutines, with the same options, over the same store: an
-        `AsyncClientTaskCourier`, `AsyncWorkerTaskCourier` or both. `TypeError` when this backend
-        has none.
+        `AsyncClientTaskCourier`, `AsyncWorkerTaskCourier` or both. It holds the same batches: what
+        the one takes, the other may renew and return. `TypeError` when this backend has none.
         """
         raise TypeError(f"there is no awaitable courier for a {type(self).__name__}")
+
+    def _sharing_batches(self, twin: Any) -> Any:
+        if worker := getattr(self, "_worker", None):
+            twin._worker = worker
+        return twin
 
     def _run(self, flow: Flow[T]) -> T:
         return run(flow, self._perform)

@@ -18,7 +18,7 @@ from task_helpers.couriers._worker_flows import WorkerFlows
 from task_helpers.couriers.options import AddOptions, CallOptions, CourierOptions
 from task_helpers.couriers.store import QueueStats, Store
 from task_helpers.durations import Duration
-from task_helpers.effects import Effect, Flow, arun
+from task_helpers.effects import Effect, Flow, Perform, arun
 from task_helpers.progress import Progress
 from task_helpers.retries import RetryPolicy
 from task_helpers.tasks import DeadLetter, Task, TaskStatus
@@ -158,6 +158,19 @@ class AsyncWorkerTaskCourier(AsyncTaskCourier):
     def __init__(self, store: Store, perform: AsyncPerform, options: CourierOptions) -> None:
         super().__init__(store, perform, options)
         self._worker = WorkerFlows(store, options)
+
+    def blocking(self) -> base.WorkerTaskCourier:
+        """
+        A blocking courier over the same store that holds the same batches: what the one takes, the
+        other may renew and return, as from a thread beside the event loop. `TypeError` when this
+        backend has none.
+        """
+        face = base.WorkerTaskCourier(self._store, self._blocking_perform(), self.options)
+        face._worker = self._worker
+        return face
+
+    def _blocking_perform(self) -> Perform:
+        raise TypeError(f"there is no blocking courier for a {type(self).__name__}")
 
     @property
     def worker_id(self) -> bytes:

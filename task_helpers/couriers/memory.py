@@ -44,8 +44,8 @@ class _MemoryTaskCourier(TaskCourier):
         set_attributes(self, attributes)
 
     def awaitable(self) -> Any:
-        made: Any = self._twin
-        return made(self.server, **self.options.given())
+        twin: Any = self._twin
+        return self._sharing_batches(twin(self.server, **self.options.given()))
 
 
 class MemoryClientTaskCourier(_MemoryTaskCourier, ClientTaskCourier):

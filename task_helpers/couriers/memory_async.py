@@ -14,6 +14,7 @@ from task_helpers.couriers.base_async import (
     AsyncTaskCourier,
     AsyncWorkerTaskCourier,
 )
+from task_helpers.effects import Perform
 
 __all__ = [
     "MemoryAsyncClientTaskCourier",
@@ -38,6 +39,9 @@ class _MemoryAsyncTaskCourier(AsyncTaskCourier):
         store = MemoryStore(self.server, options, self.server.lookout_of_loops)
         super().__init__(store, AsyncMemoryServer(self.server).perform, options)
         set_attributes(self, attributes)
+
+    def _blocking_perform(self) -> Perform:
+        return self.server.perform
 
 
 class MemoryAsyncClientTaskCourier(_MemoryAsyncTaskCourier, AsyncClientTaskCourier):

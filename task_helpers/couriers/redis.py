@@ -54,8 +54,9 @@ class _RedisTaskCourier(TaskCourier):
         return f"<{type(self).__name__} {self._place}>"
 
     def awaitable(self) -> Any:
-        made: Any = self._twin
-        return made(self.redis_connection, prefix=self._prefix, **self.options.given())
+        twin: Any = self._twin
+        made = twin(self.redis_connection, prefix=self._prefix, **self.options.given())
+        return self._sharing_batches(made)
 
     def close(self) -> None:
         self._transport.close()

@@ -10,7 +10,9 @@ from task_helpers.couriers._redis.async_connections import AsyncConnector, block
 from task_helpers.couriers._redis.async_hints import AsyncHints
 from task_helpers.couriers._redis.async_transport import AsyncTransport
 from task_helpers.couriers._redis.connections import Connector
+from task_helpers.couriers._redis.hints import Hints
 from task_helpers.couriers._redis.store import RedisStore
+from task_helpers.couriers._redis.transport import Transport
 from task_helpers.couriers.base_async import (
     AsyncClientTaskCourier,
     AsyncClientWorkerTaskCourier,
@@ -18,6 +20,7 @@ from task_helpers.couriers.base_async import (
     AsyncWorkerTaskCourier,
 )
 from task_helpers.durations import seconds
+from task_helpers.effects import Perform
 
 
 class _RedisAsyncTaskCourier(AsyncTaskCourier):
@@ -33,7 +36,8 @@ class _RedisAsyncTaskCourier(AsyncTaskCourier):
         self, redis_connection: Any, *, prefix: str = "task_helpers", **keywords: Any
     ) -> None:
         options, attributes = split_options(keywords)
-        connector = Connector(blocking_pool(redis_connection))
+        self._connector = connector = Connector(blocking_pool(redis_connection))
+        self._prefix = prefix
         own = AsyncConnector(connector)
         hints = AsyncHints(own, prefix)
         asking = Asking(connector.address(), seconds(options.retry_seconds, "retry_seconds"))
@@ -46,6 +50,9 @@ class _RedisAsyncTaskCourier(AsyncTaskCourier):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._place}>"
+
+    def _blocking_perform(self) -> Perform:
+        return Transport(self._connector, Hints(self._connector, self._prefix)).perform
 
     async def close(self) -> None:
         self._transport.close()

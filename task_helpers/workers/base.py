@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import inspect
 import itertools
 import logging
 import math
@@ -66,6 +67,11 @@ class BaseWorker(WorkerFields):
             raise TypeError(
                 f"a {type(task_courier).__name__} takes no tasks: give {type(self).__name__} a "
                 "courier for workers, such as RedisWorkerTaskCourier"
+            )
+        if inspect.iscoroutinefunction(task_courier.bulk_wait_for_tasks):
+            raise TypeError(
+                f"a {type(task_courier).__name__} is awaitable: use BaseAsyncWorker, or give "
+                f"{type(self).__name__} a blocking courier"
             )
         self.task_courier = task_courier
         self.tasks_performed = 0

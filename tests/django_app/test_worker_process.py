@@ -26,6 +26,9 @@ AT_ONCE = 2
 """Seconds. The promise is less than one; a busy machine also takes its time to end a process."""
 
 
+QUEUES = ["gated", "gated_async"]
+
+
 class Worker:
     """A process `manage.py runworker ...`, its output and its gate (see `site/factory`)."""
 
@@ -134,30 +137,32 @@ def test_an_idle_worker_ends_within_a_second(start, courier, command: str, numbe
     assert courier.get_queue_stats("gated").workers == []
 
 
-def test_a_signal_in_the_middle_of_a_batch_lets_it_finish(start, courier) -> None:
+@pytest.mark.parametrize("queue", QUEUES)
+def test_a_signal_in_the_middle_of_a_batch_lets_it_finish(start, courier, queue: str) -> None:
     # given a worker in the middle of a batch
-    task_ids = courier.bulk_add_tasks_to_queue("gated", range(3))
-    worker = start("runworker", "gated")
+    task_ids = courier.bulk_add_tasks_to_queue(queue, range(3))
+    worker = start("runworker", queue)
     worker.wait_until_taken(3)
     # when it is asked to end, and then the batch can
     worker.signal()
     worker.wait_until_told()
-    later_id = courier.add_task_to_queue("gated", 4)
+    later_id = courier.add_task_to_queue(queue, 4)
     worker.open_gate()
     code, printed = worker.wait()
     # then the batch has its results, and a later task was not taken
     assert code == 0, printed
     assert "stopped (SIGTERM): 3 tasks in 1 batch," in printed
-    results = courier.bulk_wait_for_task_results("gated", task_ids, timeout=0)
+    results = courier.bulk_wait_for_task_results(queue, task_ids, timeout=0)
     assert results[0] != worker.process.pid, "a child does it"
     assert results == [results[0]] * 3
-    assert courier.get_task_status("gated", later_id) == TaskStatus.WAITING
+    assert courier.get_task_status(queue, later_id) == TaskStatus.WAITING
 
 
-def test_a_second_signal_gives_the_batch_back(start, courier) -> None:
+@pytest.mark.parametrize("queue", QUEUES)
+def test_a_second_signal_gives_the_batch_back(start, courier, queue: str) -> None:
     # given a worker in the middle of a batch that does not end, asked to end
-    task_ids = courier.bulk_add_tasks_to_queue("gated", range(3))
-    worker = start("runworker", "gated")
+    task_ids = courier.bulk_add_tasks_to_queue(queue, range(3))
+    worker = start("runworker", queue)
     worker.wait_until_taken(3)
     worker.signal()
     worker.wait_until_told()
@@ -171,7 +176,7 @@ def test_a_second_signal_gives_the_batch_back(start, courier) -> None:
     assert "stopped (SIGQUIT in the middle of a batch, which was given back): 0 tasks" in printed
     assert "Traceback" not in printed
     # and the tasks can be taken at once
-    assert {task_id for task_id, _ in courier.get_tasks("gated")} == set(task_ids)
+    assert {task_id for task_id, _ in courier.get_tasks(queue)} == set(task_ids)
 
 
 def test_errors_are_one_line_and_exit_code_1(start) -> None:
@@ -287,14 +292,33 @@ def test_several_processes_share_the_work_of_one_command(start, courier) -> None
     assert worker.wait()[0] == 0
 
 
-def test_a_child_that_somebody_stops_is_replaced(start, courier) -> None:
+@pytest.mark.parametrize("queue", QUEUES)
+def test_a_child_that_somebody_stops_is_replaced(start, courier, queue: str) -> None:
     # given a worker, one of whose processes says who it is
-    worker = start("runworker", "gated", "--batch-size", "1")
+    worker = start("runworker", queue, "--batch-size", "1")
     worker.open_gate()
-    first = courier.call("gated", 1, timeout=PATIENCE)
+    first = courier.call(queue, 1, timeout=PATIENCE)
     # when that process is told to end, by somebody who is not its supervisor
     os.kill(first, signal.SIGTERM)
     wait_until(lambda: not Path(f"/proc/{first}").exists(), PATIENCE)
     # then another one goes on
-    assert courier.call("gated", 2, timeout=PATIENCE) != first
+    assert courier.call(queue, 2, timeout=PATIENCE) != first
     assert worker.process.poll() is None
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_the_batch_of_a_killed_child_is_performed_again_at_once(start, courier, queue: str) -> None:
+    # given a worker in the middle of a batch
+    task_ids = courier.bulk_add_tasks_to_queue(queue, range(3))
+    worker = start("runworker", queue)
+    line = worker.wait_for_line(f"on queue {queue} starts")
+    worker.wait_until_taken(3)
+    # when its process is killed
+    killed = int(line.partition("pid ")[2].partition(".")[0])
+    os.kill(killed, signal.SIGKILL)
+    # then another one performs the batch, long before its lease runs out
+    stopwatch = Stopwatch()
+    worker.open_gate()
+    pids = courier.bulk_wait_for_task_results(queue, task_ids, timeout=PATIENCE)
+    assert killed not in pids
+    assert stopwatch.seconds < 15

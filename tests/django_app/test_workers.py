@@ -34,7 +34,7 @@ def test_queues_come_from_the_settings_and_from_the_workers_of_apps(on_memory) -
     # when the queues are listed
     queues = known_queues()
     # then each has the worker defined for it, else ClassicWorker; nameless classes have none
-    assert list(queues) == ["bulk_data_saving", "gated", "reports"]
+    assert list(queues) == ["bulk_data_saving", "gated", "gated_async", "reports"]
     assert queues["bulk_data_saving"].worker_class is BulkSaveWorker
     assert queues["reports"].worker_class is ClassicWorker
 

@@ -1,3 +1,4 @@
+import asyncio
 import os
 import time
 
@@ -5,6 +6,7 @@ from django_redis import get_redis_connection
 
 from shop.workers import BulkSaveWorker  # noqa: F401  the worker of another app
 from task_helpers.workers.base import BaseWorker
+from task_helpers.workers.base_async import BaseAsyncWorker
 
 GATE = f"{os.environ.get('TASK_PREFIX', 'task_helpers')}:gate"
 
@@ -30,4 +32,23 @@ class GatedWorker(BaseWorker):
         while not redis.exists(f"{GATE}:open"):
             redis.set(f"{GATE}:told", int(self.told_to_stop))
             time.sleep(0.005)
+        return [(task_id, os.getpid()) for task_id, _ in tasks]
+
+
+class AsyncGatedWorker(BaseAsyncWorker):
+    """The same, as a coroutine."""
+
+    queue_name = "gated_async"
+    told_to_stop = False
+
+    def stop(self):
+        super().stop()
+        self.told_to_stop = True
+
+    async def perform_tasks(self, tasks):
+        redis = get_redis_connection()
+        redis.incrby(f"{GATE}:begun", len(tasks))
+        while not redis.exists(f"{GATE}:open"):
+            redis.set(f"{GATE}:told", int(self.told_to_stop))
+            await asyncio.sleep(0.005)
         return [(task_id, os.getpid()) for task_id, _ in tasks]

@@ -31,6 +31,7 @@ WAITING = (
     "call",
     "wait_for_task_result",
     "bulk_wait_for_task_results",
+    "iter_task_results",
     "wait_for_task",
     "bulk_wait_for_tasks",
 )

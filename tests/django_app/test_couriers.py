@@ -173,6 +173,7 @@ WAITS = [
     ("bulk_wait_for_task_results", ("mail", [uuid4()]), {"timeout": 0}),
     ("wait_for_task", ("mail",), {"timeout": 0}),
     ("bulk_wait_for_tasks", ("mail", 1), {"timeout": 0}),
+    ("iter_task_results", ("mail", []), {"timeout": 0}),
 ]
 
 

@@ -23,6 +23,7 @@ NO_CHANNEL = bytes(8)
 NO_DEADLINE = 0
 
 _LAYOUT = struct.Struct(">BBBbHQ8s")
+HEADER_BYTES = _LAYOUT.size
 
 
 class Header(NamedTuple):
@@ -66,18 +67,18 @@ def renewed(envelope: bytes) -> bytes:
 
 def open_envelope(envelope: bytes) -> tuple[Header, bytes]:
     """Header and payload; `DeserializationError` when the bytes are not an envelope of ours."""
-    return header_of(envelope), envelope[_LAYOUT.size :]
+    return header_of(envelope), envelope[HEADER_BYTES:]
 
 
 def header_of(envelope: bytes) -> Header:
     """As `open_envelope`."""
-    return _header(envelope[: _LAYOUT.size])
+    return _header(envelope[:HEADER_BYTES])
 
 
 @lru_cache(maxsize=256)
 def _header(packed: bytes) -> Header:
     """Tasks that were added together have the same header."""
-    if len(packed) < _LAYOUT.size:
+    if len(packed) < HEADER_BYTES:
         raise DeserializationError(f"a task of {len(packed)} bytes is shorter than its header")
     version, flags, codec, priority, attempt, deadline, channel = _LAYOUT.unpack(packed)
     if version != VERSION:

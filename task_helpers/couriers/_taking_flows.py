@@ -8,18 +8,19 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from typing import Any, Unpack
+from typing import Unpack
 
 from task_helpers import ids
 from task_helpers.counts import whole_number
 from task_helpers.couriers._claims import Claim
 from task_helpers.couriers._lingering import Lingering
+from task_helpers.couriers._wire import Opener
 from task_helpers.couriers._worker_side import UNHELD, WorkerSide, silent_end
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.couriers.store import MAX_BATCH, End, Store, Taken, TakeOptions
 from task_helpers.durations import Duration, seconds
 from task_helpers.effects import Flow, Sleep
-from task_helpers.envelopes import open_envelope
+from task_helpers.envelopes import HEADER_BYTES, header_of
 from task_helpers.exceptions import (
     CourierError,
     CourierUnavailable,
@@ -215,11 +216,14 @@ class TakingFlows(WorkerSide):
     def _opened(self, claim: Claim, taken: Taken) -> Flow[list[Task]]:
         """The tasks to perform; those that cannot or need not be are ended here."""
         tasks, ends = list[Task](), list[End]()
-        claim.tasks = dict(taken.tasks)
+        claim.tasks, openers = dict(taken.tasks), dict[bytes, Opener]()
         for task_id, envelope in taken.tasks:
+            head = envelope[:HEADER_BYTES]
             try:
-                data = self._task_data(claim.queue, task_id, envelope, taken.now)
-                tasks.append((ids.to_uuid(task_id), data))
+                opener = openers.get(head) or self._opener(claim.queue, head, taken.now)
+                openers[head] = opener
+                data = opener(task_id, envelope[HEADER_BYTES:])
+                tasks.append((ids.to_uuid(_checked(task_id)), data))
             except TaskHelpersError as error:
                 ends.append(self._unperformed(claim.queue, task_id, envelope, error))
         if claim.tasks:
@@ -237,13 +241,12 @@ class TakingFlows(WorkerSide):
             if len(ends) == len(claim.tasks):
                 self._claims.drop(claim)
 
-    def _task_data(self, queue: str, task_id: bytes, envelope: bytes, now: int) -> Any:
-        header, payload = open_envelope(envelope)
-        if len(task_id) != ids.ID_BYTES:
-            raise DeserializationError(f"{task_id!r} is no id")
+    def _opener(self, queue: str, head: bytes, now: int) -> Opener:
+        """For all tasks with this header: those that were added together have the same one."""
+        header = header_of(head)
         if header.expired(now):
             raise TaskExpired("the task was not taken before its deadline")
-        return self._wire.task_data(queue, task_id, header, payload)
+        return self._wire.opener(queue, header)
 
     def _unperformed(
         self, queue: str, task_id: bytes, envelope: bytes, error: TaskHelpersError
@@ -287,3 +290,9 @@ def _lingers(store: Store, queue: str, lingering: Lingering, block: float) -> Fl
     if pause := lingering.pause(line, time.monotonic()):
         yield Sleep(pause)
     return pause > 0
+
+
+def _checked(task_id: bytes) -> bytes:
+    if len(task_id) != ids.ID_BYTES:
+        raise DeserializationError(f"{task_id!r} is no id")
+    return task_id

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +19,8 @@ from task_helpers.couriers.options import CourierOptions
 from task_helpers.envelopes import Header
 from task_helpers.exceptions import DeserializationError, PayloadTooLarge, ResultTooLarge
 from task_helpers.registry import with_function_name
+
+Opener = Callable[[bytes, bytes], Any]
 
 TASK, RESULT = b"task", b"result"
 MAC_BYTES = 32
@@ -68,10 +70,15 @@ class Wire:
 
     def task_data(self, queue: str, task_id: bytes, header: Header, payload: bytes) -> Any:
         """Raises `DeserializationError`."""
-        if header.signed or self._key is not None:
-            codec = bytes((header.codec,))
-            payload = self._verified(TASK, queue, task_id, codec, payload, header.signed)
-        return self._options.decoder(header.codec).loads(payload)
+        return self.opener(queue, header)(task_id, payload)
+
+    def opener(self, queue: str, header: Header) -> Opener:
+        """Makes task_data of (id, payload) under this header, as `task_data`."""
+        loads = self._options.decoder(header.codec).loads
+        if self._key is None and not header.signed:
+            return lambda task_id, payload: loads(payload)
+        codec, signed = bytes((header.codec,)), header.signed
+        return lambda i, p: loads(self._verified(TASK, queue, i, codec, p, signed))
 
     # --- Outcomes
 

@@ -49,9 +49,14 @@ class Awaited:
         self._store.lookout.unregister(self._waiter)
 
     def add(self) -> Flow[None]:
-        """Adds the tasks."""
-        yield from self._store.add(self._queue, list(self._tasks.items()), self._place)
+        """Adds the tasks, or has them added while the caller waits: a failure is news too."""
+        tasks, self._is_added = list(self._tasks.items()), True
+        yield from self._store.add(self._queue, tasks, self._place, self._was_not_added)
         self._added_at = time.monotonic()
+
+    def _was_not_added(self) -> None:
+        self._is_added = False
+        self._store.lookout.tell((task_id, NOT_STORED) for task_id in self._tasks)
 
     def look(self) -> Flow[None]:
         """For tasks that may have ended before anybody listened."""
@@ -120,14 +125,16 @@ class Awaited:
 
     def _added_again(self, task_id: bytes) -> Flow[bool]:
         """
-        True for a task that the caller still has, if the store was away since it was added: it
-        lost its data. Otherwise the task ended, and its result is gone.
+        True for a task that the caller still has, if it was not added after all, or if the store
+        was away since: it lost its data. Otherwise the task ended, and its result is gone. Raises
+        what adding raises.
         """
         if task_id not in self._tasks:
             return False
-        if self._store.steady_for() > time.monotonic() - self._added_at:
+        if self._is_added and self._store.steady_for() > time.monotonic() - self._added_at:
             return False
-        yield from self.add()
+        yield from self._store.add(self._queue, list(self._tasks.items()), self._place)
+        self._added_at, self._is_added = time.monotonic(), True
         return True
 
     def _lost(self, task_id: bytes) -> bytes:

@@ -9,7 +9,7 @@ script or one transaction each, and safe to repeat when its reply was lost. Ids 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypedDict, Unpack
 
 from task_helpers.couriers._lookout import Lookout
@@ -216,9 +216,13 @@ class Store(Protocol):
         queue: str,
         tasks: Sequence[tuple[bytes, bytes]],
         place: Placement = IN_LINE,
+        unless: Callable[[], None] | None = None,
     ) -> Flow[None]:
         """
         Queues (id, envelope) pairs. An id that is there already adds nothing.
+
+        - unless - for a caller that will wait for the results: then the flow may end before the
+          tasks are added, and this is called, from any thread, if they could not be.
 
         Raises QueueFull when the queue would exceed its bound and StoreFull when the store has
         no memory; in both cases nothing was added.

@@ -149,3 +149,75 @@ def test_many_threads_get_their_own_replies(shared: Shared) -> None:
     threads = [in_thread(ask, number) for number in range(32)]
     assert all(thread.result(30) for thread in threads)
     assert not shared._led.locked()
+
+
+# --- Commands whose replies nobody needs
+
+
+def posted(shared: Shared, *command: str) -> threading.Event:
+    """Left to whoever leads; set when it failed."""
+    failed = threading.Event()
+    assert shared.exchange([command], 5, failed.set) == []
+    return failed
+
+
+def test_who_needs_no_reply_does_not_wait(shared: Shared, held: HeldLink) -> None:
+    # given one who leads and one who is to lead next
+    threads = asking(shared, "a", "b")
+    # when others leave theirs
+    good, bad = posted(shared, "ECHO", "c"), posted(shared, "NONSENSE")
+    held.open.set()
+    # then theirs are sent too, and whose failed is told
+    assert [thread.result(5) for thread in threads] == [echoed("a"), echoed("b")]
+    assert bad.wait(5)
+    assert not good.is_set()
+    assert held.packets == 2
+
+
+def test_who_would_lead_next_stays(shared: Shared, held: HeldLink) -> None:
+    [leader] = asking(shared, "a")
+    heir = in_thread(shared.exchange, [("ECHO", "b")], 5, lambda: None)
+    wait_until(lambda: shared._waiting)
+    held.open.set()
+    assert leader.result(5) == echoed("a")
+    assert heir.result(5) == [b"b"]
+
+
+def test_what_was_left_is_sent_though_who_was_to_lead_has_gone(
+    shared: Shared, held: HeldLink
+) -> None:
+    # given an heir whose time is up, and one who left its commands behind it
+    [leader] = asking(shared, "a")
+    heir = in_thread(shared.exchange, [("ECHO", "late")], 0.2)
+    wait_until(lambda: shared._waiting)
+    bad = posted(shared, "NONSENSE")
+    assert isinstance(heir.exception(5), redis.TimeoutError)
+    # when the leader is done
+    held.open.set()
+    assert leader.result(5) == echoed("a")
+    # then it has sent those too
+    assert bad.wait(5)
+    assert shared.exchange(ECHO, 5) == [b"hello"]
+
+
+def test_a_broken_connection_is_told_to_those_who_left(
+    shared: Shared, held: HeldLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a packet that has commands which were left
+    threads = asking(shared, "a", "b")
+    failed = posted(shared, "ECHO", "c")
+    packets = list[bytes]()
+
+    def broken(packed: bytes, seconds: float) -> None:
+        packets.append(packed)
+        raise redis.ConnectionError("cut")
+
+    # when the connection breaks under it
+    monkeypatch.setattr(held, "send", broken)
+    held.open.set()
+    # then both know
+    assert threads[0].result(5) == echoed("a")
+    assert isinstance(threads[1].exception(5), redis.ConnectionError)
+    assert failed.wait(5)
+    assert len(packets) == 1
+    assert shared.exchange(ECHO, 5) == [b"hello"]

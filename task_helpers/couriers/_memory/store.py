@@ -56,7 +56,11 @@ class MemoryStore:
     # --- The client's side
 
     def add(
-        self, queue: str, tasks: Sequence[tuple[bytes, bytes]], place: Placement = IN_LINE
+        self,
+        queue: str,
+        tasks: Sequence[tuple[bytes, bytes]],
+        place: Placement = IN_LINE,
+        unless: Callable[[], None] | None = None,
     ) -> Flow[None]:
         at = self._server.place(queue)
         return _step(lambda: self._add(at, tasks, place))

@@ -90,6 +90,7 @@ class Asking:
         before: Sequence[Command] = (),
         after: Command | None = None,
         blocks: float = 0,
+        unless: Callable[[], None] | None = None,
     ) -> Flow[Any]:
         """
         The reply of a script.
@@ -98,6 +99,7 @@ class Asking:
         - before - commands that go along in the same packet, once: nobody needs their replies.
         - after - a command that may block, sent in the same packet before the script; Redis runs
           the script the moment that one unblocks. Not sent again on a repeat.
+        - unless - as in `Send`; None is the reply where there is none.
         """
         called = script(name)
         blocking = [after] if after else []
@@ -107,11 +109,11 @@ class Asking:
             return [call(repeat_keys() if repeat_keys else keys, arguments)]
 
         try:
-            replies = yield from self._ask(first, again, blocks, len(before))
+            replies = yield from self._ask(first, again, blocks, len(before), unless)
         except NoScriptError:
             loading = again(called.by_source)
             replies = yield from self._ask(loading, lambda: loading)
-        return replies[-1]
+        return replies[-1] if replies else None
 
     def _ask(
         self,
@@ -119,9 +121,10 @@ class Asking:
         repeat: Callable[[], Sequence[Command]],
         blocks: float = 0,
         ignored: int = 0,
+        unless: Callable[[], None] | None = None,
     ) -> Flow[list[Any]]:
         due = time.monotonic() + blocks
-        asked = Send(first, blocks, self._until - due)
+        asked = Send(first, blocks, self._until - due, unless)
         pauses: Iterator[float] | None = None
         while True:
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any
@@ -31,11 +31,15 @@ class ClientVerbs(Admission):
     """See `Store`."""
 
     def add(
-        self, queue: str, tasks: Sequence[tuple[bytes, bytes]], place: Placement = IN_LINE
+        self,
+        queue: str,
+        tasks: Sequence[tuple[bytes, bytes]],
+        place: Placement = IN_LINE,
+        unless: Callable[[], None] | None = None,
     ) -> Flow[None]:
         if place == IN_LINE and not self._door.bounded:
             for chunk in chunks(tasks, _size):
-                yield from self._append(queue, chunk)
+                yield from self._append(queue, chunk, unless)
         else:
             yield from self._admit(queue, tasks, place)
 
@@ -53,7 +57,12 @@ class ClientVerbs(Admission):
         except QueueFull:
             raise (yield from self._refusal(queue, len(tasks), place.later)) from None
 
-    def _append(self, queue: str, tasks: Sequence[tuple[bytes, bytes]]) -> Flow[None]:
+    def _append(
+        self,
+        queue: str,
+        tasks: Sequence[tuple[bytes, bytes]],
+        unless: Callable[[], None] | None,
+    ) -> Flow[None]:
         keys = self._of(queue)
         yield from self._ask.script(
             "append",
@@ -61,6 +70,7 @@ class ClientVerbs(Admission):
             list(chain.from_iterable(tasks)),
             repeat_keys=lambda: [*keys.for_appending, *(keys.bucket(i) for i, _ in tasks)],
             before=self._forgotten(),
+            unless=unless,
         )
 
     def share(

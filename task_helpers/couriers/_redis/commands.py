@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -22,16 +22,23 @@ class Send(Effect):
 
     - blocks - seconds for which the server may hold back the first reply.
     - within - seconds, beyond what it blocks, after which a reply is of no use any more.
+    - unless - given where nobody needs the replies, and the next thing the caller does is to wait:
+      then there may be none, and this is called if the commands fail.
     """
 
-    __slots__ = ("blocks", "commands", "within")
+    __slots__ = ("blocks", "commands", "unless", "within")
 
     def __init__(
-        self, commands: Sequence[Command], blocks: float = 0, within: float = math.inf
+        self,
+        commands: Sequence[Command],
+        blocks: float = 0,
+        within: float = math.inf,
+        unless: Callable[[], None] | None = None,
     ) -> None:
         self.commands = commands
         self.blocks = blocks
         self.within = within
+        self.unless = unless
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ database, and a thread alone pays for no hop.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import redis
@@ -24,11 +24,15 @@ PACKET_BYTES = 1_000_000
 
 
 class Request:
-    """The commands of a thread that found another one leading, then what came of them."""
+    """
+    The commands of a thread that found another one leading, then what came of them.
 
-    __slots__ = ("count", "error", "leads", "packed", "replies", "signal")
+    - unless - see `Send`; None where the thread waits for the replies.
+    """
 
-    def __init__(self, packed: bytes, count: int) -> None:
+    __slots__ = ("count", "error", "leads", "packed", "replies", "signal", "unless")
+
+    def __init__(self, packed: bytes, count: int, unless: Callable[[], None] | None = None) -> None:
         self.packed = packed
         self.count = count
         self.replies: list[Any] = []
@@ -36,6 +40,14 @@ class Request:
         self.leads = False
         self.signal = threading.Lock()
         self.signal.acquire()
+        self.unless = unless
+
+    def done(self) -> None:
+        """By the leader, when it has the replies, or knows that they do not come."""
+        if self.unless is None:
+            self.signal.release()
+        elif self.error or any(isinstance(reply, Exception) for reply in self.replies):
+            self.unless()
 
 
 class Shared:
@@ -52,12 +64,17 @@ class Shared:
         self._gathering = threading.Lock()
         self._waiting: list[Request] = []  # empty while nobody leads
 
-    def exchange(self, commands: Sequence[Command], within: float) -> list[Any]:
-        """As that of `Pool`."""
+    def exchange(
+        self,
+        commands: Sequence[Command],
+        within: float,
+        unless: Callable[[], None] | None = None,
+    ) -> list[Any]:
+        """As that of `Pool`; no replies where there is an `unless` and somebody else leads."""
         data, count, within = packed(commands), len(commands), min(max(within, 0.0), SOCKET_TIMEOUT)
         if self._led.acquire(blocking=False):
             return self._alone(data, count, within)
-        return self._together(Request(data, count), within)
+        return self._together(Request(data, count, unless), within)
 
     def _alone(self, data: bytes, count: int, within: float) -> list[Any]:
         try:
@@ -75,8 +92,12 @@ class Shared:
 
     def _together(self, request: Request, within: float) -> list[Any]:
         with self._gathering:
+            if not self._waiting:
+                request.unless = None  # who leads next must be here to lead
             self._waiting.append(request)
             request.leads = self._led.acquire(blocking=False)  # the leader may just have left
+        if request.unless and not request.leads:
+            return []
         if not request.leads:
             self._follow(request, within)
         if request.leads:
@@ -109,9 +130,9 @@ class Shared:
         finally:
             if any(is_demoted(each.replies) for each in packet):
                 self._hang_up()
-            self._pass_on()
             for each in packet[1:]:
-                each.signal.release()
+                each.done()
+            self._pass_on()
 
     def _packet(self, request: Request) -> list[Request]:
         """What has gathered, or as much as one packet holds; its own commands first."""
@@ -137,13 +158,18 @@ class Shared:
             link.close()
 
     def _pass_on(self) -> None:
-        """To one who waits; or else the lead is free."""
+        """To one who waits. What is left of those who do not is sent first."""
         with self._gathering:
-            if self._waiting:
-                self._waiting[0].leads = True
-                self._waiting[0].signal.release()
-            else:
+            heir = next((each for each in self._waiting if not each.unless), None)
+            orphan = None if heir else next(iter(self._waiting), None)
+            if heir:
+                heir.leads = True
+                heir.signal.release()
+            elif not orphan:
                 self._led.release()
+        if orphan:
+            self._lead(orphan, SOCKET_TIMEOUT)
+            orphan.done()
 
     def close(self) -> None:
         if self._led.acquire(blocking=False):

@@ -22,15 +22,14 @@ class Transport:
 
     def perform(self, effect: Effect) -> Any:
         if isinstance(effect, Send):
-            return self._pool(effect).exchange(effect.commands, effect.blocks + effect.within)
+            if effect.blocks:
+                return self._blocking.exchange(effect.commands, effect.blocks + effect.within)
+            return self._shared.exchange(effect.commands, effect.within, effect.unless)
         if isinstance(effect, Listen):
             return self._hints.listen(effect)
         if isinstance(effect, Sleep):
             return time.sleep(effect.seconds)
         raise TypeError(f"{effect!r} is not an effect of the Redis store")
-
-    def _pool(self, effect: Send) -> Shared | Pool:
-        return self._blocking if effect.blocks else self._shared
 
     def close(self) -> None:
         self._shared.close()

@@ -79,13 +79,21 @@ class BulkCreateWorker(RowsWorker):
 
     def perform_tasks(self, tasks: list[Task]) -> list[Task]:
         """Each row as `result` shows it, or what refused it."""
-        new, refused = sorted_out(lambda data: self._cleaned(self.instance(data)), tasks)
+        new, refused = sorted_out(self._new, tasks)
         if not new:
             return refused
         with transaction.atomic(using=self._alias):
             rows = self._saved(list(new.values()))
             shown = map(self._shown_or_lost, rows)
             return refused + list(zip(new, shown, strict=True))
+
+    def _new(self, task_data: Any) -> Any:
+        """`ValueError` for a row that could be saved, but never be found again."""
+        row = self._cleaned(self.instance(task_data))
+        names = self.unique_fields or ()
+        if None in key_of(self._columns_of(names), row):
+            raise ValueError(f"{' and '.join(names)} must not be None: rows are read back by it")
+        return row
 
     def _saved(self, instances: list[Any]) -> list[Any]:
         """The rows afterwards; None for one that is not there."""

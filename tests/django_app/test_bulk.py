@@ -282,6 +282,17 @@ def test_workers_save_the_same_rows_in_the_same_order(results_of: Results, confl
     assert [row["username"] for row in results] == ["c", "a", "b", "b"]
 
 
+def test_a_row_that_could_not_be_read_back_is_not_saved(results_of: Results) -> None:
+    results = results_of(
+        SaveUsers,
+        [{"username": "ann"}, {"username": "bob", "last_login": "2026-11-01T12:00:00Z"}],
+        unique_fields=["username", "last_login"],
+    )
+    assert "username and last_login must not be None" in results[0].message
+    assert results[1]["username"] == "bob"
+    assert [user.username for user in User.objects.all()] == ["bob"]
+
+
 def test_a_row_lost_to_another_conflict_says_so(results_of: Results) -> None:
     content_type = ContentType.objects.create(app_label="shop", model="shelf")
     [lost, found] = results_of(

@@ -169,6 +169,9 @@ def test_a_project_that_logs_the_lines_gets_them_there_only(
         (["sums", "--linger", "auto"], 'linger = "auto" needs a target_latency'),
         (["sums", "--linger", "nan"], "'nan' is not a number of seconds from 0"),
         (["sums", "--reload", "--burst"], "--reload and --burst exclude each other"),
+        (["sums", "--reload", "--iterations", "1"], "--reload and --iterations exclude each other"),
+        (["sums", "--reload", "--max-tasks", "1"], "--reload and --max-tasks exclude each other"),
+        (["sums", "--reload", "--max-rss", "99"], "--reload and --max-rss exclude each other"),
         (["sums", "--reload"], "--reload is for development: set DEBUG = True"),
     ],
 )

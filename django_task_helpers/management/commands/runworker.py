@@ -29,8 +29,7 @@ BOUNDS = ("burst", "iterations", "max_tasks")
 """What makes a run end by itself."""
 
 EXCLUSIVE = (
-    ("reload", "burst"),
-    ("reload", "processes"),
+    *(("reload", other) for other in (*BOUNDS, "processes", "max_iterations", "max_rss")),
     ("iterations", "max_iterations"),
 )
 

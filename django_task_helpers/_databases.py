@@ -29,6 +29,7 @@ def live_among_databases(worker: BaseWorker) -> None:
     when its `atomic` names a database that is not there.
     """
     if isinstance(worker, BaseAsyncWorker) and inspect.iscoroutinefunction(worker.perform_tasks):
+        setattr(worker, "call_in_thread", fresh_connections()(worker.call_in_thread))  # noqa: B010
         setattr(worker, "perform_tasks", batch_among_databases(worker))  # noqa: B010
         return
     setattr(worker, "perform_tasks", among_databases(worker))  # noqa: B010

@@ -90,6 +90,7 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.workers._crew": Floor.WORKERS,
     "task_helpers.workers._calls": Floor.WORKERS,
     "task_helpers.workers._coroutines": Floor.WORKERS,
+    "task_helpers.workers._threads": Floor.WORKERS,
     "task_helpers.workers._interruptions": Floor.WORKERS,
     "task_helpers.workers._last_words": Floor.WORKERS,
     "task_helpers.workers._watchdog": Floor.WORKERS,

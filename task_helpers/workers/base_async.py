@@ -9,7 +9,6 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -27,6 +26,7 @@ from task_helpers.workers._execution import as_exception
 from task_helpers.workers._fields import AUTO
 from task_helpers.workers._leases import LeaseKeeper
 from task_helpers.workers._splitting import Batch, Raised
+from task_helpers.workers._threads import Threads
 from task_helpers.workers.base import IDLE_WAIT, OUTAGE_PAUSE, BaseWorker, Ended
 from task_helpers.workers.context import running
 
@@ -56,7 +56,7 @@ class BaseAsyncWorker(BaseWorker):
         super().__init__(task_courier, **fields)  # type: ignore[arg-type]
         self._courier: AsyncWorkerTaskCourier = given
         self._batches: dict[asyncio.Task[None], list[UUID]] = {}
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads = Threads(1, "")  # of this run
 
     # --- To be overridden; `setup` and `destroy` may be coroutines too
 
@@ -70,6 +70,10 @@ class BaseAsyncWorker(BaseWorker):
     async def perform_single_task(self, task: Task) -> Any:
         """Performs one task (task_id, task_data) and returns its result."""
         return super().perform_single_task(task)
+
+    def call_in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls a plain function, in a thread. Override it to have something around that."""
+        return function(*arguments)
 
     async def wait_for_tasks(self) -> list[Task]:  # type: ignore[override]
         """Waits for tasks and takes them. [] when the worker is to stop, or there are none now."""
@@ -132,13 +136,13 @@ class BaseAsyncWorker(BaseWorker):
         limit = self.max_batch_seconds
         limit = None if limit is None else seconds(limit, "max_batch_seconds")
         self._leases = leases = LeaseKeeper(self.task_courier, self.queue_name, name, limit)
-        self._threads = ThreadPoolExecutor(self.max_concurrent_batches, f"task_helpers {name}")
+        self._threads = Threads(self.max_concurrent_batches, f"task_helpers {self.queue_name}")
         leases.start()
         try:
             await self._iterate_async(total_iterations)
         finally:
             leases.stop()
-            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads.dismiss()
             await self._give_back_async()
 
     async def _iterate_async(self, total_iterations: int | None) -> None:
@@ -244,8 +248,8 @@ class BaseAsyncWorker(BaseWorker):
         """Awaits a coroutine function, calls all else in a thread."""
         if inspect.iscoroutinefunction(function):
             return await function(*arguments)
-        loop, run = asyncio.get_running_loop(), partial(copy_context().run, function, *arguments)
-        return await loop.run_in_executor(self._threads, run)
+        run = partial(copy_context().run, self.call_in_thread, function, *arguments)
+        return await self._threads.call(run)
 
     async def _one_result(self, task: Task) -> Task:
         try:

@@ -259,3 +259,28 @@ def test_each_coroutine_has_database_connections_of_its_own(on_memory, threads: 
     assert connection not in used
     assert len(used) == 4
     assert sorted(map(id, closed)) == sorted(map(id, used))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_plain_functions_beside_coroutines_have_fresh_connections(on_memory) -> None:
+    # given functions that leave a connection past its age in their thread
+    path = "task_helpers.workers.classic_async.ClassicAsyncWorker"
+    on_memory({"reports": {"WORKER": path, "OPTIONS": {"max_concurrent_batches": 1}}})
+    call = {"function": leave_an_old_connection}
+    ids = courier.bulk_add_tasks_to_queue("reports", [call, call])
+    closed.clear()
+    # when they are called, one after the other, in the thread of such a worker
+    build_worker("reports", burst=True).perform()
+    # then the connection was closed after each of them
+    assert courier.bulk_wait_for_task_results("reports", ids, timeout=0) == [0, 1]
+    assert connection not in closed
+
+
+@task_function(name="tests.old_connection")
+def leave_an_old_connection() -> int:
+    """How often it was closed before."""
+    before = len(closed)
+    Product.objects.exists()
+    note_connection()
+    connections[DEFAULT_DB_ALIAS].close_at = 0
+    return min(before, 1)

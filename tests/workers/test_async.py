@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from typing import Any
@@ -102,6 +105,64 @@ def test_single_tasks_of_a_batch_are_performed_side_by_side(courier: Any) -> Non
     first, failed, *others = ended(courier, task_ids)
     assert (first, set(others)) == (1, {1})
     assert failed.exception_type == "ZeroDivisionError"
+
+
+# --- Plain functions in threads
+
+
+@pytest.mark.parametrize("error", [StopIteration(), ValueError("no"), SystemExit(3)])
+def test_what_is_raised_in_a_thread_fails_its_task_alone(courier: Any, error: Any) -> None:
+    class Failing(Worker):
+        def perform_single_task(self, task: Any) -> Any:  # type: ignore[override]
+            if task[1] == 0:
+                raise error
+            return task[1]
+
+    task_ids = courier.bulk_add_tasks_to_queue(Q, range(2))
+    in_thread(Failing(courier).perform).result(10)
+    failed, done = ended(courier, task_ids)
+    assert type(failed) is exceptions.PerformTaskError
+    assert done == 1
+
+
+def test_no_more_threads_than_batches(courier: Any) -> None:
+    class Counting(Worker):
+        max_concurrent_batches = 2
+        names: set[str] = set()
+
+        def perform_single_task(self, task: Any) -> Any:  # type: ignore[override]
+            self.names.add(threading.current_thread().name)
+
+    courier.bulk_add_tasks_to_queue(Q, range(20))
+    Counting(courier).perform()
+    assert Counting.names <= {f"task_helpers {Q} 1", f"task_helpers {Q} 2"}
+
+
+def test_an_interpreter_that_ends_waits_for_no_function() -> None:
+    # given a worker that is interrupted in the middle of a function which does not end
+    program = """
+        import os, signal, threading
+        from task_helpers.couriers.memory import MemoryClientWorkerTaskCourier
+        from task_helpers.workers.base_async import BaseAsyncWorker
+
+        class Stuck(BaseAsyncWorker):
+            queue_name = "work"
+
+            def perform_single_task(self, task):
+                os.kill(os.getpid(), signal.SIGINT)
+                threading.Event().wait()
+
+        courier = MemoryClientWorkerTaskCourier()
+        task_id = courier.add_task_to_queue("work", 1)
+        try:
+            Stuck(courier).perform()
+        except KeyboardInterrupt:
+            print(courier.get_task_status("work", task_id))
+    """
+    # when it has given the task back, then the process ends
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    assert ended.stdout == "waiting\n"
 
 
 # --- What becomes of a batch

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import pytest
 import redis
@@ -13,7 +15,7 @@ from task_helpers.couriers._redis import shared as shared_module
 from task_helpers.couriers._redis.connections import Connector
 from task_helpers.couriers._redis.link import Link
 from task_helpers.couriers._redis.shared import Shared
-from tests.support.waiting import in_thread, wait_until
+from tests.support.waiting import Stopwatch, in_thread, wait_until
 
 ECHO = [("ECHO", "hello")]
 
@@ -128,6 +130,65 @@ def test_an_interrupted_leader_hands_over(shared: Shared, held: HeldLink) -> Non
     assert isinstance(threads[0].exception(5), KeyboardInterrupt)
     assert threads[1].result(5) == echoed("b")
     assert shared.exchange(ECHO, 5) == [b"hello"]
+
+
+class Struck(Exception):
+    """Raised by the handler of a signal, as a soft time limit is."""
+
+
+def _strike(number: int, frame: FrameType | None) -> NoReturn:
+    raise Struck
+
+
+@pytest.fixture
+def struck_by_signal() -> Iterator[None]:
+    former = signal.signal(signal.SIGUSR1, _strike)
+    yield
+    signal.signal(signal.SIGUSR1, former)
+
+
+def _strike_who_waits(shared: Shared) -> None:
+    wait_until(lambda: shared._waiting)
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+
+@pytest.mark.usefixtures("struck_by_signal")
+def test_who_is_interrupted_while_it_waits_does_not_get_the_lead(
+    shared: Shared, held: HeldLink
+) -> None:
+    # given the main thread, which waits behind another one
+    [leader] = asking(shared, "a")
+    striker = in_thread(_strike_who_waits, shared)
+    # when it is interrupted
+    with pytest.raises(Struck):
+        shared.exchange([("ECHO", "never")], 5)
+    striker.result(5)
+    # then the connection serves the others
+    held.open.set()
+    assert leader.result(5) == echoed("a")
+    assert in_thread(shared.exchange, ECHO, 1).result(5) == [b"hello"]
+    assert not shared._led.locked()
+
+
+def test_who_leads_after_a_wait_has_what_is_left_of_its_time(
+    shared: Shared, held: HeldLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a thread whose time is half over when it comes to lead, and a Redis that says nothing
+    [first] = asking(shared, "a")
+    granted = list[float]()
+    monkeypatch.setattr(held._link, "send", lambda packed, seconds: granted.append(seconds))
+    second = in_thread(shared.exchange, ECHO, 2)
+    wait_until(lambda: shared._waiting)
+    watch = Stopwatch()
+    wait_until(lambda: watch.seconds > 0.2)
+    # when it leads
+    held.broken = redis.TimeoutError("timed out")
+    monkeypatch.setattr(shared, "_hang_up", lambda: None)
+    held.open.set()
+    assert isinstance(first.exception(5), redis.TimeoutError)
+    assert isinstance(second.exception(5), redis.TimeoutError)
+    # then it waits for its own packet no longer than it said
+    assert granted[-1] < 1.85
 
 
 def test_a_late_reply_is_nobodys(shared: Shared, held: HeldLink) -> None:

@@ -18,7 +18,7 @@ from redis.retry import Retry
 
 from task_helpers.couriers._redis.commands import Command
 from task_helpers.couriers._redis.forks import restart_after_fork
-from task_helpers.couriers._redis.link import Connection, Link, packed
+from task_helpers.couriers._redis.link import SHORTEST_TIMEOUT, Connection, Link, packed
 
 SOCKET_TIMEOUT = 5.0
 """Seconds without a byte after which a connection is taken for dead; above any block."""
@@ -65,6 +65,7 @@ class Connector:
 
         - seconds - for each step of connecting.
         """
+        seconds = max(seconds, SHORTEST_TIMEOUT)
         connection: Connection = self.kind(**self.settings)
         connection.socket_timeout = connection.socket_connect_timeout = seconds
         connection.connect()

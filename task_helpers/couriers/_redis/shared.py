@@ -9,6 +9,7 @@ database, and a thread alone pays for no hop.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -91,30 +92,53 @@ class Shared:
             self._pass_on()
 
     def _together(self, request: Request, within: float) -> list[Any]:
+        until = time.monotonic() + within
+        try:
+            if not self._gather(request, within):
+                return []
+        except BaseException:
+            self._withdraw(request)
+            raise
+        if request.leads:
+            self._lead(request, max(0.0, until - time.monotonic()))
+        if request.error is not None:
+            raise request.error
+        return request.replies
+
+    def _gather(self, request: Request, within: float) -> bool:
+        """
+        Until the replies are there, or it is to lead the next packet. False: somebody else sees
+        to it.
+        """
         with self._gathering:
             if not self._waiting:
                 request.unless = None  # who leads next must be here to lead
             self._waiting.append(request)
             request.leads = self._led.acquire(blocking=False)  # the leader may just have left
-        if request.unless and not request.leads:
-            return []
         if not request.leads:
+            if request.unless:
+                return False
             self._follow(request, within)
-        if request.leads:
-            self._lead(request, within)
-        if request.error is not None:
-            raise request.error
-        return request.replies
+        return True
 
     def _follow(self, request: Request, within: float) -> None:
-        """Until the replies are there, or it is to lead the next packet."""
         if request.signal.acquire(timeout=within):
             return
         with self._gathering:
             if not request.leads:  # whether or not it was sent: nobody waits for it any more
                 request.error = redis.TimeoutError("the connection waits for other answers")
-                if request in self._waiting:
-                    self._waiting.remove(request)
+                self._leave(request)
+
+    def _withdraw(self, request: Request) -> None:
+        """Of a thread that was interrupted: it must not come to lead, nobody would then."""
+        with self._gathering:
+            self._leave(request)
+        if request.leads:
+            self._pass_on()
+
+    def _leave(self, request: Request) -> None:
+        if request in self._waiting:
+            self._waiting.remove(request)
 
     def _lead(self, request: Request, within: float) -> None:
         packet = self._packet(request)
@@ -168,8 +192,10 @@ class Shared:
             elif not orphan:
                 self._led.release()
         if orphan:
-            self._lead(orphan, SOCKET_TIMEOUT)
-            orphan.done()
+            try:
+                self._lead(orphan, SOCKET_TIMEOUT)
+            finally:
+                orphan.done()
 
     def close(self) -> None:
         if self._led.acquire(blocking=False):

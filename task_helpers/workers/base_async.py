@@ -56,6 +56,7 @@ class BaseAsyncWorker(BaseWorker):
         super().__init__(task_courier, **fields)  # type: ignore[arg-type]
         self._courier: AsyncWorkerTaskCourier = given
         self._batches: dict[asyncio.Task[None], list[UUID]] = {}
+        self._interrupted: list[UUID] = []  # to be given back
         self._threads = Threads(1, "")  # of this run
 
     # --- To be overridden; `setup` and `destroy` may be coroutines too
@@ -211,14 +212,17 @@ class BaseAsyncWorker(BaseWorker):
             await asyncio.wait(self._batches)
 
     def _settle(self, batch: asyncio.Task[None]) -> None:
-        """What could not be returned is left to its lease, what was interrupted is given back."""
-        error = None if batch.cancelled() else batch.exception()
-        if batch.cancelled() or isinstance(error, KeyboardInterrupt):
-            return
+        """
+        What could not be returned is left to its lease. So is what was interrupted, unless the
+        worker ends before: then it is given back.
+        """
         task_ids = self._batches.pop(batch)
         if self._leases:
             self._leases.batch_ends(task_ids)
-        if error:
+        error = None if batch.cancelled() else batch.exception()
+        if batch.cancelled() or isinstance(error, KeyboardInterrupt):
+            self._interrupted += task_ids
+        elif error:
             number = counted(len(task_ids), "task")
             logger.error("The results of %s could not be returned: %s", number, error)
 
@@ -285,9 +289,8 @@ class BaseAsyncWorker(BaseWorker):
         for batch in self._batches:
             batch.cancel()
         await asyncio.gather(*self._batches, return_exceptions=True)
-        left = [task_id for task_ids in self._batches.values() for task_id in task_ids]
+        left, self._interrupted = self._interrupted, []
         self.tasks_performed -= len(left)
-        self._batches = {}
         await self._release(self._batch + left)
         try:
             await self._courier.say_farewell(self.queue_name, self._name)

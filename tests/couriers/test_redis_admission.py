@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from task_helpers.couriers._redis.keys import QueueKeys
-from task_helpers.couriers.redis import RedisClientTaskCourier
+from task_helpers.couriers.redis import RedisClientTaskCourier, RedisClientWorkerTaskCourier
 from task_helpers.exceptions import QueueFull
 from tests.support.faults import Recorder
 from tests.support.waiting import in_thread
@@ -65,3 +65,23 @@ def test_of_many_clients_that_see_room_as_many_get_in_as_there_is(
     added = sum(run.result(20) for run in runs)
     # then fifty are there
     assert (added, redis_connection.hlen(QueueKeys(prefix, Q).tasks)) == (40, 50)
+
+
+@pytest.mark.parametrize("how", ["bounded", "heavy", "shared"])
+def test_results_that_were_read_go_with_the_next_tasks(
+    redis_connection: redis.Redis, prefix: str, how: str
+) -> None:
+    # given small results that were read by `call`, which leaves them for a while
+    courier = RedisClientWorkerTaskCourier(
+        redis_connection, prefix=prefix, max_queue_length=100 if how == "bounded" else None
+    )
+    for number in range(3):
+        call = in_thread(courier.call, Q, number, timeout=5)
+        courier.return_task_result(Q, *courier.wait_for_task(Q, timeout=5))
+        assert call.result(5) == number
+    # when a task is added that not the shortest way leads to
+    options: dict[str, Any] = {"bounded": {}, "heavy": {"weight": 2}, "shared": {"key": "one"}}
+    courier.add_task_to_queue(Q, "next", **options[how])
+    # then they are gone
+    assert not list(redis_connection.scan_iter(f"{prefix}:*:r:*"))
+    courier.close()

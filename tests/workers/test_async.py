@@ -283,6 +283,26 @@ def test_a_cancelled_worker_gives_its_batches_back(courier: Any) -> None:
     assert {task_id for task_id, _ in courier.get_tasks(Q)} == set(task_ids)
 
 
+def test_a_batch_that_cancels_itself_holds_nobody_up(courier: Any) -> None:
+    # given a batch that cancels its own asyncio task, and one that comes after it
+    class Cancelling(Worker):
+        max_tasks_per_iteration = 1
+        max_concurrent_batches = 1
+
+        async def perform_tasks(self, tasks: Any) -> Any:
+            current = asyncio.current_task()
+            if tasks[0][1] == "cancels" and current:
+                current.cancel()
+                await asyncio.sleep(0)
+            return tasks
+
+    cancelling, other = courier.bulk_add_tasks_to_queue(Q, ["cancels", "other"])
+    # when the worker has performed both, then it ends, and has given back what has no result
+    in_thread(Cancelling(courier).perform, 2).result(5)
+    assert ended(courier, [other]) == ["other"]
+    assert courier.get_tasks(Q) == [(cancelling, "cancels")]
+
+
 # --- Leases and couriers
 
 

@@ -102,7 +102,11 @@ class ClientVerbs(Admission):
         def with_buckets() -> list[bytes]:
             return names + list(map(keys.bucket, task_ids))
 
-        return (yield from self._ask.script("add", names, arguments, repeat_keys=with_buckets))
+        return (
+            yield from self._ask.script(
+                "add", names, arguments, repeat_keys=with_buckets, before=self._forgotten()
+            )
+        )
 
     def _forgotten(self) -> list[Command]:
         """What was to be deleted soon goes along with the next tasks; else it expires by itself."""

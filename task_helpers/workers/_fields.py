@@ -62,7 +62,11 @@ class WorkerFields:
     burst: bool = False
 
     def check_fields(self) -> None:
-        """`ValueError` when a class field has a value that no worker can have."""
+        """
+        `ValueError` when a class field has a value that no worker can have, or a class defines by
+        chance what is private here.
+        """
+        _check_names(type(self))
         if not self.queue_name:
             raise InvalidQueueName(f"set queue_name of {type(self).__name__}: it works on no queue")
         valid_queue_name(self.queue_name)
@@ -109,3 +113,17 @@ class WorkerFields:
             retry_on=self.retry_on,
             give_up_on=self.give_up_on,
         )
+
+
+def _check_names(worker_class: type) -> None:
+    """What replaces a part of the loop would fail far from where it is defined."""
+    package = __name__.partition(".")[0]
+    ours, theirs = set[str](), dict[str, str]()
+    for kind in worker_class.__mro__:
+        private = [name for name in vars(kind) if name[0] == "_" and name[:2] != "__"]
+        if kind.__module__.partition(".")[0] == package:
+            ours.update(private)
+        else:
+            theirs.update(dict.fromkeys(private, kind.__qualname__))
+    for name in sorted(ours & theirs.keys()):
+        raise ValueError(f"rename {name} of {theirs[name]}: workers use this name themselves")

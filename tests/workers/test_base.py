@@ -258,6 +258,29 @@ def test_what_cannot_work_is_said_before_setup(courier: Any, fields: Any, compla
         Untouched(courier, **fields).perform(1)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_private_name_of_the_loop_is_refused(courier: Any, first: bool) -> None:
+    # given a class that defines, by chance, what the loop calls
+    class Mixin:
+        def _return(self, row: Any) -> Any:
+            return row
+
+    bases = (Mixin, Echo) if first else (Echo, Mixin)
+    # when it is to work, then the error names the class and what to rename
+    with pytest.raises(ValueError, match=r"rename _return of .*Mixin: workers use this name"):
+        type("Named", bases, {})(courier).perform()
+
+
+def test_private_names_of_ones_own_are_fine(courier: Any) -> None:
+    class Own(Echo):
+        _rows = ()
+        __hidden = 1
+
+        def _save(self) -> None: ...
+
+    Own(courier, burst=True).perform()
+
+
 @pytest.mark.parametrize("kind", [MemoryClientTaskCourier, object])
 def test_a_courier_that_takes_no_tasks_is_a_type_error(kind: Any) -> None:
     with pytest.raises(TypeError, match=f"a {kind.__name__} takes no tasks: give Echo a courier"):

@@ -26,11 +26,13 @@ class HeldLink:
     def __init__(self, link: Link) -> None:
         self._link = link
         self.packets = 0
+        self.sent = b""
         self.open = threading.Event()
         self.broken: BaseException | None = None
 
     def send(self, packed: bytes, seconds: float) -> None:
         self.packets += 1
+        self.sent += packed
         self._link.send(packed, seconds)
 
     def read(self) -> Any:
@@ -130,6 +132,24 @@ def test_an_interrupted_leader_hands_over(shared: Shared, held: HeldLink) -> Non
     assert isinstance(threads[0].exception(5), KeyboardInterrupt)
     assert threads[1].result(5) == echoed("b")
     assert shared.exchange(ECHO, 5) == [b"hello"]
+
+
+def test_what_nobody_waits_for_goes_before_what_is_asked_later(
+    shared: Shared, held: HeldLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given small packets, and commands whose thread went on, between others
+    monkeypatch.setattr(shared_module, "PACKET_BYTES", 1)
+    threads = asking(shared, "leader", "before")
+    assert shared.exchange([("ECHO", "nobody's")], 5, lambda: None) == []
+    threads.append(in_thread(shared.exchange, [("ECHO", "after")], 5))
+    wait_until(lambda: len(shared._waiting) == 3)
+    # when all of them are sent
+    held.open.set()
+    for thread in threads:
+        thread.result(5)
+    # then they are in the order in which they came
+    places = [held.sent.index(text) for text in (b"leader", b"before", b"nobody's", b"after")]
+    assert places == sorted(places)
 
 
 class Struck(Exception):

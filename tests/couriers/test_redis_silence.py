@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from task_helpers.couriers._redis import subscription
+from task_helpers.couriers._redis.asking import Asking
 from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
 from task_helpers.effects import Listen
 from task_helpers.exceptions import CourierUnavailable
@@ -180,3 +181,17 @@ def test_a_process_that_only_adds_does_not_stay_subscribed(
         courier.add_task_to_queue(Q, 3)
     # then nothing is sent to it any more
     assert hints._subscription._link is None
+
+
+def test_what_was_only_handed_on_is_no_answer() -> None:
+    # given a Redis that has been silent for longer than anybody asks it again
+    asking = Asking("nowhere", retry_seconds=1)
+    asking.health.note_outage(time.monotonic() - 5)
+    assert asking.is_gone()
+    # when commands go along with those of another thread
+    flow = asking.script("append", [], [], unless=lambda: None)
+    next(flow)
+    with pytest.raises(StopIteration):
+        flow.send([])
+    # then it is as silent as before
+    assert asking.is_gone()

@@ -129,7 +129,8 @@ class Asking:
         while True:
             try:
                 replies = _without_errors((yield asked)[ignored:])
-                self.health.note_answer()
+                if replies:  # none where they only go along with those of others
+                    self.health.note_answer()
                 return replies
             except NoScriptError:
                 raise

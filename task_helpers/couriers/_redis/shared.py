@@ -154,18 +154,24 @@ class Shared:
         finally:
             if any(is_demoted(each.replies) for each in packet):
                 self._hang_up()
-            for each in packet[1:]:
-                each.done()
+            for each in packet:
+                if each is not request:
+                    each.done()
             self._pass_on()
 
     def _packet(self, request: Request) -> list[Request]:
-        """What has gathered, or as much as one packet holds; its own commands first."""
+        """
+        What has gathered, or as much as one packet holds, in the order in which it came: nobody
+        may look for a task before it is added. So all that came before the request goes with it.
+        """
         with self._gathering:
-            self._waiting.remove(request)
-            packet, size = [request], len(request.packed)
-            while self._waiting and size + len(self._waiting[0].packed) <= PACKET_BYTES:
-                packet.append(self._waiting.pop(0))
-                size += len(packet[-1].packed)
+            count = self._waiting.index(request) + 1
+            size = sum(len(each.packed) for each in self._waiting[:count])
+            for each in self._waiting[count:]:
+                if (size := size + len(each.packed)) > PACKET_BYTES:
+                    break
+                count += 1
+            packet, self._waiting[:] = self._waiting[:count], self._waiting[count:]
             return packet
 
     def _sent(self, data: bytes, within: float) -> Link:

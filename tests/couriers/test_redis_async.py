@@ -15,6 +15,7 @@ import pytest
 import redis
 import redis.asyncio
 
+from task_helpers.couriers._redis.async_hints import LoopSubscription
 from task_helpers.couriers.redis_async import RedisAsyncClientWorkerTaskCourier
 from task_helpers.exceptions import CourierUnavailable
 from tests.support.servers import RedisServer
@@ -277,6 +278,36 @@ def test_a_cancelled_call_abandons_its_task(courier: Courier) -> None:
         assert not courier._store.lookout
 
     asyncio.run(main())
+
+
+def test_who_leads_after_a_cancelled_one_listens_anew(
+    courier: Courier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a call that is cancelled while Redis has not heard yet that it listens
+    begin, begun = LoopSubscription.begin, asyncio.Event()
+
+    async def never(self: LoopSubscription, channel: bytes) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def main() -> Any:
+        monkeypatch.setattr(LoopSubscription, "begin", never)
+        first = asyncio.create_task(courier.call(QUEUE, 1, timeout=60))
+        await begun.wait()
+        monkeypatch.setattr(LoopSubscription, "begin", begin)
+        first.cancel()
+        with suppress(asyncio.CancelledError):
+            await first
+        # when another one calls, then it listens over a connection of its own
+        second = asyncio.create_task(courier.call(QUEUE, 2, timeout=5))
+        hints = courier._transport._hints._hints.here()
+        async with asyncio.timeout(5):
+            while not (hints._subscription and hints._subscription._begun.done()):  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        await serve(courier, 1)
+        return await second
+
+    assert asyncio.run(main()) == 2
 
 
 def test_a_storm_of_cancellations_loses_nothing_and_leaves_nobody_waiting(

@@ -93,15 +93,19 @@ class LoopHints:
             async with asyncio.timeout(seconds):
                 await self._subscribe()
         except (RedisError, OSError):
-            self.close()
             await asyncio.sleep(min(seconds, RECONNECT_PAUSE))
         else:
             self.lookout.hurry()
 
     async def _subscribe(self) -> None:
         writer = await self._connector.connect()
-        self._subscription = LoopSubscription(writer, self._heard, self._lead.wake)
-        await self._subscription.begin(hint_channel(self._prefix, self.channel))
+        subscription = LoopSubscription(writer, self._heard, self._lead.wake)
+        try:
+            await subscription.begin(hint_channel(self._prefix, self.channel))
+        except BaseException:
+            subscription.close()  # whoever leads next would take it for one that listens
+            raise
+        self._subscription = subscription
 
     def _heard(self, message: Any) -> None:
         self.lookout.tell(understood(message) or ())

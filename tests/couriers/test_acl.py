@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from task_helpers import exceptions
+from task_helpers.couriers._redis import subscription
 from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
 from task_helpers.retries import RetryPolicy
@@ -97,8 +98,10 @@ def do_as_client(stand: Stand) -> None:
     assert client.check_for_done(Q, task_ids[0])
     assert client.get_task_result(Q, task_ids[0]) == 0
     assert client.bulk_wait_for_task_results(Q, [task_ids[3]], timeout=5) == [3]
-    with pytest.raises(TimeoutError):
-        client.wait_for_task_result(Q, task_ids[2], timeout=0.3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subscription, "SILENCE", 0.1)  # after which it pings
+        with pytest.raises(TimeoutError):
+            client.wait_for_task_result(Q, task_ids[2], timeout=0.5)
 
 
 def do_as_worker(stand: Stand) -> None:
@@ -227,6 +230,23 @@ def test_what_a_role_may_not_do_is_said_in_one_line(stand: Stand, role: str, dee
     assert not isinstance(caught.value, exceptions.CourierUnavailable)
     assert "\n" not in str(caught.value)
     assert stand.free.get_queue_stats(Q).waiting == 2
+
+
+@pytest.mark.parametrize("right", ["ping", "subscribe"])
+def test_who_may_not_listen_waits_all_the_same(
+    stand: Stand, right: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscription, "SILENCE", 0.1)
+    name, client = RULES["client"][0], stand.courier("client")
+    stand.admin.execute_command("ACL", "SETUSER", name, f"-{right}")
+    try:
+        task_id = client.add_task_to_queue(Q, 1)
+        with pytest.raises(TimeoutError):
+            client.wait_for_task_result(Q, task_id, timeout=0.5)
+        stand.free.return_task_result(Q, task_id, "result")
+        assert client.wait_for_task_result(Q, task_id, timeout=5) == "result"
+    finally:
+        stand.admin.execute_command("ACL", "SETUSER", name, f"+{right}")
 
 
 @pytest.mark.parametrize("role", DEEDS)

@@ -12,7 +12,12 @@ Hint = Iterable[tuple[bytes, bytes]]
 
 
 def understood(message: Any) -> Hint | None:
-    """The hint in a message of Pub/Sub; None for the one that says: from now on you listen."""
+    """
+    The hint in a message of Pub/Sub; None for the one that says: from now on you listen. An error,
+    of an account that may not listen or ping, hints at nothing: the sweeps find what there is.
+    """
+    if isinstance(message, Exception):
+        return ()
     if message[0] == b"subscribe":
         return None
     return _unpacked(message[2]) if message[0] == b"message" else ()

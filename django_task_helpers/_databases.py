@@ -11,6 +11,7 @@ from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 
 from django_task_helpers.conf import known
+from task_helpers.exceptions import InvalidFunction
 from task_helpers.tasks import Task
 from task_helpers.workers.base import BaseWorker
 from task_helpers.workers.base_async import BaseAsyncWorker
@@ -61,10 +62,17 @@ def among_databases(worker: BaseWorker) -> Callable[[list[Task]], Any]:
 def batch_among_databases(worker: BaseAsyncWorker) -> Callable[[list[Task]], AnyCoroutine]:
     """
     The worker's coroutine `perform_tasks`, each batch as in `async_among_databases`. Raises
-    `ValueError` when the worker is `atomic`: a transaction is one thread's.
+    `ValueError` when the worker is `atomic`, or would have to be to perform a batch in parts: a
+    transaction is one thread's.
     """
     if getattr(worker, "atomic", False):
         raise ValueError("atomic is for a plain perform_tasks: a coroutine has no transaction")
+    if worker.on_batch_error != "fail" and not hasattr(worker, "atomic"):
+        raise ValueError(
+            f"on_batch_error = {worker.on_batch_error!r} repeats calls, and a coroutine has no "
+            "transaction that undoes the first: write a plain perform_tasks, or set atomic = False "
+            "where a repeated call does no harm"
+        )
     perform_tasks = worker.perform_tasks
 
     async def perform(tasks: list[Task]) -> Any:
@@ -77,10 +85,17 @@ def async_among_databases(worker: ClassicWorker) -> Callable[[AnyCoroutine], Any
     """
     The worker's `perform_coroutine` with a thread for the database work of each coroutine, whose
     connections are closed at last: in a thread that all share, one that broke would stay broken.
+    Of a worker that is `atomic` it raises `InvalidFunction`.
     """
-    perform_coroutine = worker.perform_coroutine
+    perform_coroutine, is_atomic = worker.perform_coroutine, bool(atomic_aliases(worker))
 
     async def perform(coroutine: AnyCoroutine) -> Any:
+        if is_atomic:
+            coroutine.close()
+            raise InvalidFunction(
+                "a coroutine has no transaction, and the worker of this one is atomic: make it a "
+                "plain function, or give it a queue of its own"
+            )
         return await _in_a_thread_of_its_own(perform_coroutine(coroutine))
 
     return perform

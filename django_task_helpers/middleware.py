@@ -33,8 +33,9 @@ class TaskErrorMiddleware(MiddlewareMixin):
     """
     Answers for views that let errors of a courier pass, sync and async:
 
-    503 for `QueueFull`, `StoreFull` and `CourierUnavailable`: the task was not taken
-    504 for `TaskTimeout` and `TaskExpired`: it was, and no result came in time
+    503 for `QueueFull` and `StoreFull`: nothing was added; and for `CourierUnavailable`: where the
+        store was lost during a wait, the task may be performed all the same
+    504 for `TaskTimeout` and `TaskExpired`: no result came in time
 
     Both with `Retry-After`, and with problem details (RFC 9457) or one line of text, as the client
     prefers. The error itself goes to the log, as one warning. Other errors pass.

@@ -65,8 +65,16 @@ class BulkCreateWorker(RowsWorker):
             )
 
     def setup(self) -> None:
-        """`ImproperlyConfigured` when the database could not tell which row got which key."""
+        """
+        `ImproperlyConfigured` when the database could not tell which row got which key, and for a
+        model whose rows are in several tables.
+        """
         super().setup()
+        if self._model._meta.parents:
+            raise ImproperlyConfigured(
+                f"{self._model._meta.label} has rows in several tables, which no bulk insert "
+                "fills: write a worker whose perform_tasks saves them"
+            )
         pk, connection = self._model._meta.pk, connections[self._alias]
         made_by_database = isinstance(pk, AutoField) or pk.has_db_default()
         returned = connection.features.can_return_rows_from_bulk_insert

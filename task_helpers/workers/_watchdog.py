@@ -105,10 +105,11 @@ class Watchdog:
         with self._changed:
             self._watches.add(watch)
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._keep, name="task_helpers time limits", daemon=True
                 )
-                self._thread.start()
+                thread.start()  # waits for the lock that is held here
+                self._thread = thread
             elif watch.next_at < self._looks_at:
                 self._changed.notify()
 

@@ -508,3 +508,16 @@ def test_what_is_read_and_shown_can_be_another(results_of: Results) -> None:
     assert (a, b) == (["A", "shelf"], ["B", "shelf"])
     assert c.exception_type == "Permission.DoesNotExist"
     assert len(queries) == 1
+
+
+def test_a_model_with_rows_in_several_tables_is_refused_at_the_start() -> None:
+    # given a model that extends another one
+    class Crate(Product):
+        class Meta:
+            app_label = "shop"
+
+    # when a worker is to fill its two tables
+    worker = BulkCreateWorker(django_courier, queue_name="crates", model=Crate)
+    # then it says so before it takes a task
+    with pytest.raises(ImproperlyConfigured, match=r"shop\.Crate has rows in several tables"):
+        worker.setup()

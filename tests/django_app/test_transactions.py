@@ -11,9 +11,15 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connections
 
 from django_task_helpers import courier
+from django_task_helpers._databases import live_among_databases
 from django_task_helpers.workers import build_worker
 from shop.models import Product
+from task_helpers.couriers.memory import MemoryClientWorkerTaskCourier
+from task_helpers.exceptions import PerformTaskError
+from task_helpers.registry import Registry
 from task_helpers.workers.base import BaseWorker
+from task_helpers.workers.base_async import BaseAsyncWorker
+from task_helpers.workers.classic import ClassicWorker
 
 Q = "rows"
 
@@ -176,3 +182,41 @@ def test_a_project_without_databases_can_split(rows, monkeypatch: pytest.MonkeyP
     # when a worker splits its batch, then it opens no transaction
     worker, _ = rows(RowByRow, ["a", ""])
     assert worker.depths == [0, 0, 0]
+
+
+# --- Coroutines, which have none
+
+
+class Coroutines(BaseAsyncWorker):
+    queue_name = Q
+
+    async def perform_tasks(self, tasks: Any) -> Any:
+        return tasks
+
+
+def test_coroutines_are_repeated_in_parts_only_when_that_is_said_to_be_harmless() -> None:
+    worker = Coroutines(courier, on_batch_error="split")
+    with pytest.raises(ValueError, match="set atomic = False where"):
+        live_among_databases(worker)
+    worker.atomic = False  # type: ignore[attr-defined]
+    live_among_databases(worker)
+
+
+@pytest.mark.django_db
+def test_a_coroutine_function_of_an_atomic_worker_is_refused() -> None:
+    # given an atomic worker of functions
+    registry, on_memory = Registry(), MemoryClientWorkerTaskCourier()
+
+    async def save() -> None:
+        raise AssertionError("it must not begin")
+
+    registry.register(save, "save")
+    worker = ClassicWorker(on_memory, queue_name=Q, functions=registry, burst=True, atomic=True)
+    live_among_databases(worker)
+    # when a task asks for a coroutine function
+    task_id = on_memory.add_task_to_queue(Q, {"function": "save"})
+    worker.perform()
+    # then that task alone fails, and it is said why
+    with pytest.raises(PerformTaskError, match="has no transaction") as caught:
+        on_memory.get_task_result(Q, task_id)
+    assert caught.value.exception_type == "InvalidFunction"

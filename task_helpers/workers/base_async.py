@@ -244,7 +244,7 @@ class BaseAsyncWorker(BaseWorker):
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            if (current := asyncio.current_task()) and current.cancelling():
+            if _is_our_end(error):
                 raise
             return Raised(error)
 
@@ -262,7 +262,7 @@ class BaseAsyncWorker(BaseWorker):
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            if (current := asyncio.current_task()) and current.cancelling():
+            if _is_our_end(error):
                 raise
             logger.exception("Task %s failed.", task[0])
             return task[0], as_exception(error)
@@ -308,3 +308,9 @@ class BaseAsyncWorker(BaseWorker):
 async def _awaited(function: Callable[[], Any]) -> None:
     if inspect.isawaitable(value := function()):
         await value
+
+
+def _is_our_end(error: BaseException) -> bool:
+    """Whether the worker is being cancelled, and not a task that failed meanwhile."""
+    current = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and bool(current and current.cancelling())

@@ -114,3 +114,22 @@ def test_a_lost_index_of_keys_costs_the_sharing_and_no_result(
     assert end_all(other) == 2
     for task_id in (first, second):
         assert courier.wait_for_task_result(Q, task_id, timeout=5) == "result"
+
+
+@pytest.mark.parametrize("garbage", [b"\xc1", b"\x90", b"\x91\x05", b"text", b""])
+def test_a_damaged_note_of_who_shares_harms_nobody(
+    courier: Any, other: Any, redis_connection: redis.Redis, keys: QueueKeys, garbage: bytes
+) -> None:
+    # given a shared task, and bytes in the place of those who share it
+    ended, cancelled = (courier.add_task_to_queue(Q, n, key=f"report {n}") for n in range(2))
+    for task_id in (ended, cancelled):
+        redis_connection.hset(keys.flights, task_id.bytes, garbage)
+    # when it is shared again, and ends in one way or the other
+    assert other.add_task_to_queue(Q, 0, key="report 0") == ended
+    redis_connection.hset(keys.flights, ended.bytes, garbage)
+    assert other.cancel_task(Q, cancelled)
+    assert end_all(other) == 1
+    # then both have their end
+    assert courier.wait_for_task_result(Q, ended, timeout=5) == "result"
+    with pytest.raises(exceptions.TaskCancelled):
+        courier.wait_for_task_result(Q, cancelled, timeout=5)

@@ -306,6 +306,26 @@ def test_a_batch_that_cancels_itself_holds_nobody_up(courier: Any) -> None:
 # --- Leases and couriers
 
 
+def test_an_error_after_a_cancellation_of_ones_own_is_an_error(courier: Any) -> None:
+    # given a task whose library cancels it, and then raises what that means
+    class Wrapped(Worker):
+        async def perform_single_task(self, task: Any) -> Any:
+            current = asyncio.current_task()
+            assert current
+            current.cancel()
+            try:
+                await asyncio.sleep(5)
+            except asyncio.CancelledError:
+                raise ValueError("the connection was closed") from None
+
+    task_ids = courier.bulk_add_tasks_to_queue(Q, range(2))
+    # when it is performed
+    Wrapped(courier).perform()
+    # then its caller has that error
+    errors = ended(courier, task_ids)
+    assert [error.exception_type for error in errors] == ["ValueError"] * 2
+
+
 def test_a_blocked_event_loop_loses_no_lease(redis_url: str, prefix: str) -> None:
     # given a worker whose coroutine holds the loop up for longer than its lease
     courier = RedisClientWorkerTaskCourier(redis.Redis.from_url(redis_url), prefix=prefix)

@@ -26,9 +26,18 @@ end
 
 local weight, digest, channel = unpack(ARGV, 6 + 2 * n, 8 + 2 * n)
 
+local function flight_of(packed)               -- the key and the channels; what is damaged is none
+  local ok, flight = pcall(cmsgpack.unpack, packed)
+  if not ok or type(flight) ~= 'table' or not flight[1] then return nil end
+  for _, part in ipairs(flight) do
+    if type(part) ~= 'string' then return nil end
+  end
+  return flight
+end
+
 local function share(id)
   local packed = call('HGET', f, id)
-  local flight = packed and cmsgpack.unpack(packed) or { digest, '' }
+  local flight = packed and flight_of(packed) or { digest, '' }
   for at = 2, #flight do
     if flight[at] == channel then return end
   end

@@ -34,11 +34,20 @@ redis.pcall('HDEL', h, id)
 call('HSET', bucket, id, outcome)
 call('PEXPIRE', bucket, ttl)
 if redis.pcall('HINCRBY', n, 'cancelled', 1) == 1 then call('PEXPIRE', n, 3660000) end   -- kept for an hour
+local function flight_of(packed)               -- the key and the channels; what is damaged is none
+  local ok, flight = pcall(cmsgpack.unpack, packed)
+  if not ok or type(flight) ~= 'table' or not flight[1] then return nil end
+  for _, part in ipairs(flight) do
+    if type(part) ~= 'string' then return nil end
+  end
+  return flight
+end
+
 local hint, flight = cmsgpack.pack({ id, outcome }), redis.pcall('HGET', f, id)
 call('PUBLISH', channel, hint)
 if type(flight) == 'string' then              -- its key is free again, all who share it get the hint
-  flight = cmsgpack.unpack(flight)
-  call('HDEL', f, id, flight[1])
+  flight = flight_of(flight) or {}
+  call('HDEL', f, id, flight[1] or '')
   for at = 3, #flight do call('PUBLISH', flight[at], hint) end
 end
 return 'cancelled'

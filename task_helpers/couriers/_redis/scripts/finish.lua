@@ -101,12 +101,21 @@ local function forget(key, ids)
   if #ids > 0 then redis.pcall('HDEL', key, unpack(ids)) end
 end
 
+local function flight_of(packed)               -- the key and the channels; what is damaged is none
+  local ok, flight = pcall(cmsgpack.unpack, packed)
+  if not ok or type(flight) ~= 'table' or not flight[1] then return nil end
+  for _, part in ipairs(flight) do
+    if type(part) ~= 'string' then return nil end
+  end
+  return flight
+end
+
 local function land()                          -- keys are free again; all who share a task get the hint
   if #ended == 0 then return end
   for at, flight in ipairs(redis.pcall('HMGET', f, unpack(ended))) do
     if flight then
-      flight = cmsgpack.unpack(flight)
-      call('HDEL', f, ended[at], flight[1])
+      flight = flight_of(flight) or {}
+      call('HDEL', f, ended[at], flight[1] or '')
       for k = 3, #flight do call('PUBLISH', flight[k], hint(ended[at])) end   -- the first is among the hints
     end
   end

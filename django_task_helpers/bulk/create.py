@@ -67,14 +67,10 @@ class BulkCreateWorker(RowsWorker):
     def setup(self) -> None:
         """
         `ImproperlyConfigured` when the database could not tell which row got which key, and for a
-        model whose rows are in several tables.
+        model whose rows are in several tables, unless `save` is overridden.
         """
         super().setup()
-        if self._model._meta.parents:
-            raise ImproperlyConfigured(
-                f"{self._model._meta.label} has rows in several tables, which no bulk insert "
-                "fills: write a worker whose perform_tasks saves them"
-            )
+        self._check_tables()
         pk, connection = self._model._meta.pk, connections[self._alias]
         made_by_database = isinstance(pk, AutoField) or pk.has_db_default()
         returned = connection.features.can_return_rows_from_bulk_insert
@@ -83,6 +79,15 @@ class BulkCreateWorker(RowsWorker):
                 f"{connection.display_name} returns no keys from a bulk insert: give "
                 f"{type(self).__name__} unique_fields to read its rows back by, or "
                 f"{self._model._meta.label} a key like UUIDField(primary_key=True, default=uuid4)"
+            )
+
+    def _check_tables(self) -> None:
+        """A proxy has the table of its model."""
+        has_several = bool(self._model._meta.concrete_model._meta.parents)
+        if has_several and type(self).save is BulkCreateWorker.save:
+            raise ImproperlyConfigured(
+                f"{self._model._meta.label} has rows in several tables, which no bulk_create "
+                f"fills: override save of {type(self).__name__}, for example to save each row"
             )
 
     def perform_tasks(self, tasks: list[Task]) -> list[Task]:

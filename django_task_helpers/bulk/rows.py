@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeAlias, TypeVar
 
 from django.apps import apps
+from django.conf import settings
 from django.db import connections, router
 from django.db.models import Field, Model, QuerySet
 from django.db.models.fields.files import FieldFile
+from django.utils.timezone import get_default_timezone, is_naive, make_aware
 
 from task_helpers.workers.base import BaseWorker
 
@@ -41,9 +44,11 @@ class RowsWorker(BaseWorker):
     # --- To be overridden
 
     def result(self, instance: Any) -> Any:
-        """What the caller gets of its row. The values of `fields`; a file is its name."""
-        values = {name: getattr(instance, self._column(name).attname) for name in self._shown}
-        return {name: _plain(value) for name, value in values.items()}
+        """
+        What the caller gets of its row. The values of `fields`, as they are read back; a file is
+        its name.
+        """
+        return {name: _plain(value_of(self._column(name), instance)) for name in self._shown}
 
     def clean(self, instance: Any, exclude: Collection[str]) -> None:
         """
@@ -134,8 +139,19 @@ def sorted_out(
 
 
 def key_of(columns: Iterable[AnyField], row: Model) -> Key:
-    """Its values in these columns, as the model has them, whoever set them."""
-    return tuple(column.to_python(getattr(row, column.attname)) for column in columns)
+    """Its values in these columns, as in `value_of`."""
+    return tuple(value_of(column, row) for column in columns)
+
+
+def value_of(column: AnyField, row: Model) -> Any:
+    """As it is read back, whoever set it. What the database is to compute stays as it is."""
+    value = getattr(row, column.attname)
+    if hasattr(value, "resolve_expression"):
+        return value
+    value = column.to_python(value)
+    if settings.USE_TZ and isinstance(value, datetime) and is_naive(value):
+        return make_aware(value, get_default_timezone())  # as the column does when it is saved
+    return value
 
 
 def with_keys(columns: Iterable[AnyField], keys: Collection[Key]) -> dict[str, Any]:

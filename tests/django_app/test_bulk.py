@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
+from django.db.models import Value
+from django.db.models.functions import Upper
+from django.test.utils import CaptureQueriesContext, isolate_apps
 
 from django_task_helpers import courier as django_courier
 from django_task_helpers.bulk import BulkCreateWorker, BulkGetWorker, BulkUpdateWorker
@@ -207,6 +210,63 @@ def test_without_fields_a_result_shows_all_columns(results_of: Results) -> None:
     assert row == Product.objects.values().get()
 
 
+def test_values_are_shown_as_they_are_read_back(results_of: Results) -> None:
+    # given a key, a price and a time as texts
+    content_type = ContentType.objects.create(app_label="shop", model="shelf")
+    [permission] = results_of(
+        BulkCreateWorker,
+        [{"codename": "a", "name": "A", "content_type_id": str(content_type.pk)}],
+        queue_name=Q,
+        model=Permission,
+    )
+    [product] = results_of(
+        BulkCreateWorker,
+        [{"name": "leek", "price": "2.50"}],
+        queue_name=Q,
+        model=Product,
+        validate=False,
+    )
+    [user] = results_of(
+        SaveUsers,
+        [{"username": "ann", "last_login": "2026-11-01T12:00:00Z"}],
+        unique_fields=None,
+        fields=["username", "last_login"],
+    )
+    # when they are saved, then each caller has the values of its row, and not the texts
+    assert permission == Permission.objects.filter(codename="a").values().get()
+    assert type(permission["content_type_id"]) is int
+    assert repr(product["price"]) == "Decimal('2.50')"
+    assert user == User.objects.values("username", "last_login").get()
+
+
+def test_a_row_with_an_expression_is_shown_by_who_knows_it(results_of: Results) -> None:
+    # given a row whose name the database makes, and a result that looks at it
+    class Shouting(SaveGroups):
+        def instance(self, task_data: Any) -> Any:
+            return Group(name=Upper(Value(task_data)))
+
+        def result(self, instance: Any) -> Any:
+            return type(super().result(instance)["name"]).__name__
+
+    # when it is saved, then the expression is no value that could not be read
+    assert results_of(Shouting, ["leek"], validate=False) == ["Upper"]
+    assert Group.objects.get().name == "LEEK"
+
+
+@pytest.mark.parametrize("given", [datetime(2026, 11, 1, 12), "2026-11-01 12:00"], ids=str)
+@pytest.mark.filterwarnings("ignore:DateTimeField .* received a naive datetime")
+def test_a_time_without_a_zone_finds_its_row(results_of: Results, given: Any) -> None:
+    # given a key that the database keeps with a zone
+    [row] = results_of(
+        SaveUsers,
+        [{"username": "ann", "last_login": given}],
+        unique_fields=["username", "last_login"],
+        fields=["username", "last_login"],
+    )
+    # when it was given without one, then its row is found
+    assert row == User.objects.values("username", "last_login").get()
+
+
 def test_a_model_may_be_named_by_its_label(results_of: Results) -> None:
     [row] = results_of(BulkCreateWorker, groups(1), queue_name=Q, model="auth.Group")
     assert row == Group.objects.values().get()
@@ -355,6 +415,42 @@ def test_a_database_that_returns_no_keys_is_said_at_the_start(
     # but not where the rows can be read back
     [row] = results_of(SaveGroups, groups(1), unique_fields=["name"])
     assert row == Group.objects.values().get()
+
+
+@isolate_apps("shop")
+def test_a_model_with_rows_in_several_tables_is_refused_at_the_start() -> None:
+    # given a model that extends another one
+    class Crate(Product):
+        class Meta:
+            app_label = "shop"
+
+    class SaveCrates(BulkCreateWorker):
+        queue_name = Q
+        model = Crate
+
+    class SaveThemOneByOne(SaveCrates):
+        def save(self, instances: Any) -> None:
+            for instance in instances:
+                instance.save()
+
+    # when a worker is to fill its two tables by one INSERT, then it says so at the start
+    with pytest.raises(ImproperlyConfigured, match=r"shop\.Crate has rows in several tables"):
+        SaveCrates(django_courier, burst=True).perform()
+    # but not where it has a way of its own
+    SaveThemOneByOne(django_courier).setup()
+
+
+@isolate_apps("shop")
+def test_a_proxy_of_a_model_has_rows_in_one_table(results_of: Results) -> None:
+    class Vegetable(Product):
+        class Meta:
+            app_label = "shop"
+            proxy = True
+
+    [row] = results_of(
+        BulkCreateWorker, [{"name": "leek", "price": 1}], queue_name=Q, model=Vegetable
+    )
+    assert row == Product.objects.values().get()
 
 
 # --- Changing
@@ -508,16 +604,3 @@ def test_what_is_read_and_shown_can_be_another(results_of: Results) -> None:
     assert (a, b) == (["A", "shelf"], ["B", "shelf"])
     assert c.exception_type == "Permission.DoesNotExist"
     assert len(queries) == 1
-
-
-def test_a_model_with_rows_in_several_tables_is_refused_at_the_start() -> None:
-    # given a model that extends another one
-    class Crate(Product):
-        class Meta:
-            app_label = "shop"
-
-    # when a worker is to fill its two tables
-    worker = BulkCreateWorker(django_courier, queue_name="crates", model=Crate)
-    # then it says so before it takes a task
-    with pytest.raises(ImproperlyConfigured, match=r"shop\.Crate has rows in several tables"):
-        worker.setup()

@@ -151,11 +151,11 @@ def test_a_dead_letter_that_is_queued_again_has_no_deadline_any_more(
     stand: Stand, client: Any, worker: Any, queue: str
 ) -> None:
     # given a dead letter whose deadline has passed
-    task_id = client.add_task_to_queue(queue, "late", expires=0.02)
+    task_id = client.add_task_to_queue(queue, "late", expires=0.5)
     worker.get_tasks(queue)
     policy = RetryPolicy(max_attempts=2, give_up_on=(ValueError,))
     worker.bulk_return_task_results(queue, [(task_id, ValueError("no"))], policy)
-    stand.pass_time(0.05)
+    stand.pass_time(0.6)
     # when it is queued again
     assert client.requeue_dead_letters(queue, [task_id]) == 1
     # then it can be performed

@@ -38,6 +38,7 @@ class Pacing:
     def __init__(self) -> None:
         self._cost = Cost()
         self._largest = 0.0
+        self._planned, self._enough = 1, 1
         self._tasks = self._seconds = 0.0
         self._begun: float | None = None
         self._ended = 0.0
@@ -46,6 +47,7 @@ class Pacing:
         """A batch of so many tasks was taken and returned at these moments."""
         self._cost.note(count, ended - begun)
         self._largest = max(count, FORGETTING * self._largest)
+        self._enough = GROWTH * count if count >= self._planned else count
         if self._begun is not None:
             self._tasks = FORGETTING * self._tasks + count
             self._seconds = FORGETTING * self._seconds + begun - self._begun
@@ -54,12 +56,14 @@ class Pacing:
     def plan(self, max_count: int, target: float, moment: float) -> Plan:
         """
         For results within `target` seconds. A task may just miss a batch, or wait for its own to
-        fill: that may take half of the target, and its own batch the other half.
+        fill: that may take half of the target, and its own batch the other half. A full batch left
+        tasks behind, so that the target is missed anyway: then larger ones come, to get them done.
         """
         per_task, fixed = self._cost.line()
         budget = max(target / 2, 2 * fixed) - fixed
         fits = budget / per_task if per_task else math.inf
-        count = int(max(1, min(fits, GROWTH * self._largest, max_count)))
+        known = min(GROWTH * self._largest, max_count)
+        self._planned = count = int(max(1, min(max(fits, self._enough), known)))
         idle = moment - self._ended
         if idle < fixed and self._tasks * fixed >= self._seconds:
             return Plan(count, min(fixed, target / 2), fixed - idle)

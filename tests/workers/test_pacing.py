@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+from bisect import bisect_right
 from collections.abc import Iterator
 from statistics import mean, quantiles
 
 import pytest
 
-from task_helpers.workers._pacing import Cost, Pacing
+from task_helpers.workers._pacing import Cost, Pacing, Plan
 
 PER_TASK, FIXED = 0.001, 0.020
 TARGET = 0.2
@@ -84,6 +85,7 @@ def after(*counts: int, gap: float = 0) -> tuple[Pacing, float]:
     pacing, moment = Pacing(), 100.0
     for count in counts:
         moment += gap
+        pacing.plan(1_000, 100, moment)
         pacing.note(count, moment, moment + took(count))
         moment += took(count)
     return pacing, moment
@@ -105,8 +107,29 @@ def test_a_batch_fits_into_half_of_the_target() -> None:
 
 def test_a_target_that_the_fixed_cost_exceeds_still_shares_it() -> None:
     """With single tasks the queue would only grow: half of the time goes to tasks."""
-    pacing, moment = after(*[10, 70, 40] * 10)
+    pacing, moment = after(*[70, 40, 10] * 10)
     assert pacing.plan(1_000, 0.01, moment).max_count == pytest.approx(FIXED / PER_TASK, rel=0.1)
+
+
+def test_a_full_batch_lets_the_next_be_twice_as_large_whatever_the_target() -> None:
+    pacing, moment = after(*[10, 70, 40] * 10)
+    full = pacing.plan(1_000, TARGET, moment).max_count
+    pacing.note(full, moment, moment + took(full))
+    grown = pacing.plan(1_000, TARGET, moment).max_count
+    assert grown == 2 * full
+    pacing.note(grown - 20, moment, moment + took(grown - 20))
+    assert pacing.plan(1_000, TARGET, moment).max_count == grown - 20
+    pacing.note(5, moment, moment + took(5))
+    assert pacing.plan(1_000, TARGET, moment).max_count == pytest.approx(FITTING, rel=0.1)
+
+
+def test_single_tasks_that_miss_the_target_do_not_stay_single() -> None:
+    """Of batches of one size nobody knows what they would cost together."""
+    pacing, moment, sizes = Pacing(), 0.0, []
+    for _ in range(6):
+        sizes.append(pacing.plan(1_000, 0.01, moment).max_count)
+        pacing.note(sizes[-1], moment, moment + took(sizes[-1]))
+    assert sizes == [1, 2, 4, 8, 16, 32]
 
 
 def test_it_lingers_where_more_than_one_task_comes_in_the_time_that_a_batch_costs_anyway() -> None:
@@ -130,11 +153,22 @@ def test_it_does_not_linger_where_few_tasks_come() -> None:
 # --- Traffic
 
 
+class Greedy(Pacing):
+    """Takes all there is at once, as a worker without `linger` does."""
+
+    def plan(self, max_count: int, target: float, moment: float) -> Plan:
+        return Plan(max_count, 0)
+
+
 class Run:
     """One worker that plans, lingers, takes and performs as `BaseWorker` does."""
 
     def __init__(
-        self, arrivals: Iterator[float], pacing: Pacing | None = None, lingers: bool = True
+        self,
+        arrivals: Iterator[float],
+        pacing: Pacing | None = None,
+        lingers: bool = True,
+        cost: tuple[float, float] = (PER_TASK, FIXED),
     ) -> None:
         self.latencies: list[float] = []
         self.sizes: list[int] = []
@@ -147,12 +181,17 @@ class Run:
                 continue
             full = queue[plan.max_count - 1] if len(queue) >= plan.max_count else math.inf
             begun = max(moment, queue[0], min(queue[0] + lingers * plan.linger, full))
-            batch = [at for at in queue[: plan.max_count] if at <= begun]
-            del queue[: len(batch)]
-            moment = begun + took(len(batch)) * chance.uniform(0.9, 1.1)
-            self.pacing.note(len(batch), begun, moment)
+            size = bisect_right(queue, begun, hi=min(plan.max_count, len(queue)))
+            batch = queue[:size]
+            del queue[:size]
+            moment = begun + took(size, *cost) * chance.uniform(0.9, 1.1)
+            self.pacing.note(size, begun, moment)
             self.latencies += [moment - at for at in batch]
-            self.sizes.append(len(batch))
+            self.sizes.append(size)
+
+    def settled(self) -> list[float]:
+        """Percentiles, from when the sizes were learnt."""
+        return quantiles(self.latencies[len(self.latencies) // 5 :], n=100)
 
 
 def poisson(rate: float, seconds: float, start: float = 0) -> Iterator[float]:
@@ -185,11 +224,25 @@ def test_under_load_batches_grow_and_results_come_in_time() -> None:
     assert quantiles(settled, n=100)[98] < TARGET
 
 
-def test_more_than_it_can_do_makes_batches_of_what_the_target_allows() -> None:
+def test_more_than_it_can_do_makes_batches_as_large_as_they_may_be() -> None:
+    """None is in time, so that the most that can be done is what counts."""
     run = Run(poisson(3_000, 10))
-    sizes = run.sizes[20:-1]
-    assert mean(sizes) == pytest.approx(FITTING, rel=0.2)
-    assert max(map(took, sizes)) < TARGET
+    assert mean(run.sizes[20:-1]) == 1_000
+
+
+@pytest.mark.parametrize("load", [0.01, 0.1, 0.3, 0.5, 0.8, 0.87, 0.93])
+@pytest.mark.parametrize("cost", [(0.001, 0.02), (0.001, 0.05), (0.0002, 0.01), (0.005, 0.001)])
+def test_at_no_load_results_come_later_than_without_it(
+    cost: tuple[float, float], load: float
+) -> None:
+    """A load of 1 is what batches without a fixed cost could do."""
+    rate = load / cost[0]
+    seconds = max(30, 2_000 / rate)
+    learnt = Run(poisson(rate, seconds), cost=cost).settled()
+    greedy = Run(poisson(rate, seconds), Greedy(), cost=cost).settled()
+    company = cost[1] / 3
+    assert learnt[49] < 1.05 * greedy[49] + company
+    assert learnt[98] < 1.1 * greedy[98] + company
 
 
 def test_lingering_makes_fewer_batches_of_moderate_traffic() -> None:

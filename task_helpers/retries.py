@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 from task_helpers.durations import Duration, seconds
 
@@ -31,6 +32,8 @@ class RetryPolicy:
             raise ValueError(f"max_attempts must be from 1 to 65535, not {self.max_attempts!r}")
         seconds(self.retry_delay, "retry_delay")
         seconds(self.max_retry_delay, "max_retry_delay")
+        for name in ("retry_on", "give_up_on"):
+            object.__setattr__(self, name, _error_types(getattr(self, name), name))
 
     def delay_after(self, error: Exception, attempts: int) -> float | None:
         """
@@ -46,3 +49,11 @@ class RetryPolicy:
         longest = seconds(self.max_retry_delay, "max_retry_delay")
         doubled = seconds(self.retry_delay, "retry_delay") * 2.0 ** min(attempts - 1, 40)
         return min(longest, doubled) * random.uniform(0.5, 1)
+
+
+def _error_types(given: Any, name: str) -> ErrorTypes:
+    """As `isinstance` takes them. `ValueError` for what is no type of errors."""
+    types = given if isinstance(given, (tuple, list)) else (given,)
+    if all(isinstance(kind, type) and issubclass(kind, Exception) for kind in types):
+        return tuple(types)
+    raise ValueError(f"{name} must be types of errors such as (ConnectionError,), not {given!r}")

@@ -22,6 +22,7 @@ from task_helpers.couriers.store import Again, End, Way
 from task_helpers.effects import Flow
 from task_helpers.envelopes import NO_DEADLINE, with_attempts
 from task_helpers.exceptions import TaskHelpersError
+from task_helpers.plurals import counted
 from task_helpers.retries import RetryPolicy
 
 DONE = Way.DONE
@@ -68,10 +69,10 @@ class ReturningFlows(WorkerSide):
         Puts those off that are performed again, and returns the others: also those of a batch that
         the lease thread finds lost meanwhile, whose errors the store refuses.
         """
-        failed = [i for i in group if isinstance(results[i], Exception)]
-        now = (yield from self._store.now()) if failed else 0
-        held = {task_id: claim.tasks.get(task_id, UNHELD) for task_id in failed}
-        again = {i: a for i in failed if (a := _again(i, held[i], results[i], policy, now))}
+        failed = {i: results[i] for i in group if isinstance(results[i], Exception)}
+        again = dict[bytes, Again]()
+        if failed:
+            again = _all_again(claim, failed, policy, (yield from self._store.now()))
         if again:
             refused = yield from self._store.retry(claim.queue, claim.token, list(again.values()))
             report_refused(claim.queue, refused)
@@ -113,6 +114,29 @@ class _Ends:
         if key not in self._encoded:
             self._encoded[key] = outcomes.encode_failure(error, attempts)
         return self._encoded[key]
+
+
+def _all_again(
+    claim: Claim, failed: dict[bytes, Exception], policy: RetryPolicy, now: int
+) -> dict[bytes, Again]:
+    """A policy may be a project's own: what it raises must not lose the batch."""
+    again, problems = dict[bytes, Again](), list[Exception]()
+    for task_id, error in failed.items():
+        try:
+            envelope = claim.tasks.get(task_id, UNHELD)
+            if verdict := _again(task_id, envelope, error, policy, now):
+                again[task_id] = verdict
+        except Exception as problem:
+            problems.append(problem)
+    if problems:
+        logger.error(
+            "The retry policy of queue %s failed, which ends %s that failed: %s: %s",
+            claim.queue,
+            counted(len(problems), "task"),
+            type(problems[0]).__name__,
+            problems[0],
+        )
+    return again
 
 
 def _again(

@@ -91,7 +91,7 @@ def _become_child(run: RunChild, link: ParentLink, worker_id: bytes) -> None:
         link.watch()
         code = run(worker_id)
     except Exception:
-        logger.exception("A worker process failed.")
+        logger.exception("Worker process %d failed.", os.getpid())
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -14,7 +14,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from task_helpers.exit_codes import DONE, FAILED, RECYCLE
+from task_helpers.exit_codes import CUT_SHORT, DONE, FAILED, RECYCLE
 from task_helpers.supervision.process import Child, ParentLink, RunChild, start_child
 from task_helpers.supervision.signals import SignalInbox
 
@@ -166,7 +166,7 @@ class Supervisor:
             return
         held = self._bury_safely(child)
         life = time.monotonic() - child.started_at
-        self._proven = self._proven or life >= HEALTHY_LIFE
+        self._proven = self._proven or held or code == CUT_SHORT or life >= HEALTHY_LIFE
         if code == FAILED and not self._proven and not self.stopping:
             self._give_up(child)
             return

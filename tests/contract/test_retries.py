@@ -97,6 +97,7 @@ def test_nobody_retries_past_the_deadline(client: Any, worker: Any, queue: str) 
     [
         RetryPolicy(max_attempts=5, retry_on=(OSError,)),
         RetryPolicy(max_attempts=5, give_up_on=(LookupError,)),
+        RetryPolicy(max_attempts=5, give_up_on=[OSError, LookupError]),  # type: ignore[arg-type]
         RetryPolicy(),
     ],
 )
@@ -106,6 +107,36 @@ def test_some_errors_are_not_tried_again(
     task_id = client.add_task_to_queue(queue, 1)
     fail(worker, queue, policy, KeyError("k"))
     assert client.get_task_status(queue, task_id) == TaskStatus.FAILED
+
+
+class Unsure(RetryPolicy):
+    """One of a project's own, with a bug."""
+
+    def delay_after(self, error: Exception, attempts: int) -> float | None:
+        raise ZeroDivisionError("no idea")
+
+
+def test_a_policy_that_fails_loses_no_batch(
+    client: Any, worker: Any, queue: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given a batch with two tasks that fail
+    task_ids = client.bulk_add_tasks_to_queue(queue, range(3))
+    worker.get_tasks(queue)
+    good_id, *bad_ids = task_ids
+    results = [(good_id, 1), *((bad_id, ValueError("no")) for bad_id in bad_ids)]
+    # when the policy does not know what becomes of them
+    worker.bulk_return_task_results(queue, results, Unsure(max_attempts=2))
+    # then they fail for good, with their own errors, and the other has its result
+    assert client.get_task_result(queue, good_id) == 1
+    for bad_id in bad_ids:
+        with pytest.raises(PerformTaskError, match="ValueError: no"):
+            client.get_task_result(queue, bad_id)
+    # and the log says so once
+    [message] = [line for line in caplog.messages if "retry policy" in line]
+    assert message == (
+        f"The retry policy of queue {queue} failed, which ends 2 tasks that failed: "
+        "ZeroDivisionError: no idea"
+    )
 
 
 def test_a_worker_that_lost_its_batch_cannot_retry_it(

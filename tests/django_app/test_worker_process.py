@@ -322,3 +322,13 @@ def test_the_batch_of_a_killed_child_is_performed_again_at_once(start, courier, 
     pids = courier.bulk_wait_for_task_results(queue, task_ids, timeout=PATIENCE)
     assert killed not in pids
     assert stopwatch.seconds < 15
+
+
+def test_an_error_after_a_batch_is_no_failure_to_start(start, courier) -> None:
+    # given a worker whose process dies of an error after each batch
+    worker = start("runworker", "once")
+    # when three batches are to be done
+    pids = [courier.call("once", number, timeout=PATIENCE) for number in range(3)]
+    # then three processes do them, and the command goes on
+    assert len(set(pids)) == 3
+    assert worker.process.poll() is None

@@ -98,6 +98,16 @@ def test_a_child_that_cannot_start_is_not_started_for_ever(supervised: Supervise
     assert len(supervised.ledger.began()) <= 3
 
 
+@pytest.mark.parametrize("child", ["fails_over_tasks", "is_cut_short"])
+def test_a_child_that_has_worked_could_start(supervised: Supervised, child: str) -> None:
+    # given a child that dies young, but not without work; the third one is done
+    supervised.start(child=child, processes=1)
+    # then it was replaced, and each of the two was buried
+    assert supervised.wait() == DONE
+    assert len(supervised.ledger.began()) == 3
+    assert len(supervised.ledger.buried()) == 2
+
+
 def test_orphans_stop(supervised: Supervised) -> None:
     # given a supervisor with a child
     supervised.start(child="works", processes=1)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from task_helpers.exit_codes import DONE, RECYCLE
+from task_helpers.exit_codes import CUT_SHORT, DONE, RECYCLE
 from task_helpers.supervision.signals import StopSignals
 from task_helpers.supervision.supervisor import Supervisor
 from tests.support.waiting import wait_until
@@ -99,6 +99,15 @@ class Children:
     def recycles_once(self) -> int:
         return RECYCLE if len(self._ledger.began()) == 1 else DONE
 
+    def fails_over_tasks(self) -> int:
+        """Twice; see `main`, where it is found to have held some."""
+        if len(self._ledger.began()) < 3:
+            raise RuntimeError("an error of its own")
+        return DONE
+
+    def is_cut_short(self) -> int:
+        return CUT_SHORT if len(self._ledger.began()) < 3 else DONE
+
     def works(self) -> int:
         """Until it is told to stop."""
         return self._work(until_told=True)
@@ -129,9 +138,14 @@ class Children:
 
 def main(path: str, child: str, processes: str, drain: str) -> int:
     ledger = Ledger(Path(path))
+
+    def bury(worker_id: bytes) -> bool:
+        ledger.note("buried", worker_id.hex())
+        return child == "fails_over_tasks"
+
     return Supervisor(
         lambda worker_id: Children(ledger).run(child, worker_id),
-        lambda worker_id: ledger.note("buried", worker_id.hex()),
+        bury,
         processes=int(processes),
         drain=float(drain),
     ).run()

@@ -246,6 +246,11 @@ def test_a_keyword_that_would_shadow_a_method_is_a_type_error(courier: Any, name
         ({"linger": "auto", "target_latency": 0}, "target_latency must be above 0, not 0"),
         ({"target_latency": "soon"}, "target_latency must be a number of seconds or a timedelta"),
         ({"min_tasks": 0}, "min_tasks must be a whole number above 0, not 0"),
+        ({"retry_on": ("ConnectionError",)}, "retry_on must be types of errors such as .*, not"),
+        ({"retry_on": "OSError"}, "retry_on must be types of errors such as .*, not 'OSError'"),
+        ({"retry_on": None}, "retry_on must be types of errors such as .*, not None"),
+        ({"give_up_on": [OSError("away")]}, "give_up_on must be types of errors"),
+        ({"give_up_on": (KeyboardInterrupt,)}, "give_up_on must be types of errors"),
     ],
     ids=str,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +12,12 @@ from django.db import connections
 
 from django_task_helpers.management.commands._running import Say, WorkerRun
 from task_helpers.exceptions import CourierUnavailable
-from task_helpers.exit_codes import DONE, FAILED, RECYCLE
+from task_helpers.exit_codes import CUT_SHORT, DONE, RECYCLE
 from task_helpers.supervision.signals import StopSignals
 from task_helpers.supervision.supervisor import Supervisor
 from task_helpers.workers.base import BaseWorker, Ended
+
+logger = logging.getLogger("django_task_helpers.worker")
 
 JITTER = 0.1
 """Workers that started together do not all recycle at once."""
@@ -76,7 +80,13 @@ class Supervision:
             say=self.say,
             signals=StopSignals.of_child(worker.stop),
         )
-        run.perform()
+        try:
+            run.perform()
+        except Exception:
+            if not worker.iterations_performed:
+                raise
+            logger.exception("Worker process %d failed.", os.getpid())
+            return CUT_SHORT
         return self._exit_code(worker, run.signals)
 
     def _exit_code(self, worker: BaseWorker, signals: StopSignals) -> int:
@@ -85,7 +95,7 @@ class Supervision:
         that was cut short is buried: it may not have given its batch back.
         """
         if signals.forced:
-            return FAILED
+            return CUT_SHORT
         return RECYCLE if signals.received or self._is_worn(worker) else DONE
 
     def _iterations(self) -> int | None:

@@ -52,3 +52,17 @@ class AsyncGatedWorker(BaseAsyncWorker):
             redis.set(f"{GATE}:told", int(self.told_to_stop))
             await asyncio.sleep(0.005)
         return [(task_id, os.getpid()) for task_id, _ in tasks]
+
+
+class OnceWorker(BaseWorker):
+    """Performs one batch, then has a bug."""
+
+    queue_name = "once"
+
+    def wait_for_tasks(self):
+        if self.iterations_performed:
+            raise RuntimeError("not again")
+        return super().wait_for_tasks()
+
+    def perform_tasks(self, tasks):
+        return [(task_id, os.getpid()) for task_id, _ in tasks]

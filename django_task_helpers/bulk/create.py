@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
@@ -11,7 +12,16 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connections, transaction
 from django.db.models import AutoField
 
-from django_task_helpers.bulk.rows import Key, RowsWorker, key_of, sorted_out, with_keys
+from django_task_helpers.bulk.rows import (
+    AnyField,
+    Key,
+    RowsWorker,
+    is_expression,
+    key_of,
+    sorted_out,
+    with_keys,
+)
+from django_task_helpers.bulk.unique import are_a_constraint, are_unique
 from task_helpers.tasks import Task
 
 
@@ -52,9 +62,12 @@ class BulkCreateWorker(RowsWorker):
     # --- Running
 
     def check_fields(self) -> None:
-        """`ValueError` also for options that do not go together."""
+        """
+        `ValueError` also for options that do not go together, and for `unique_fields` that more
+        than one row may have: its caller would get the row of another one.
+        """
         super().check_fields()
-        self._columns_of([*(self.update_fields or ()), *(self.unique_fields or ())])
+        self._check_columns("update_fields", "unique_fields")
         if self.ignore_conflicts and self.update_conflicts:
             raise ValueError("conflicts are either ignored or updated: choose one of them")
         if self.update_conflicts and not self.update_fields:
@@ -62,6 +75,19 @@ class BulkCreateWorker(RowsWorker):
         if (self.update_conflicts or self.ignore_conflicts) and not self.unique_fields:
             raise ValueError(
                 "update_conflicts and ignore_conflicts need unique_fields, to read rows back by"
+            )
+        self._check_unique()
+
+    def _check_unique(self) -> None:
+        names = self.unique_fields or ()
+        is_conflict = self.update_conflicts or self.ignore_conflicts
+        suffices = are_a_constraint if is_conflict else are_unique
+        if names and not suffices(self._model, [c.name for c in self._columns_of(names)]):
+            what = "are not unique together" if len(names) > 1 else "is not unique"
+            raise ValueError(
+                f"{' and '.join(names)} of {self._model._meta.label} {what}: give unique_fields "
+                "all columns of the key, of a unique_together or of a UniqueConstraint without "
+                "condition, or one that is unique=True"
             )
 
     def setup(self) -> None:
@@ -103,32 +129,50 @@ class BulkCreateWorker(RowsWorker):
     def _new(self, task_data: Any) -> Any:
         """`ValueError` for a row that could be saved, but never be found again."""
         row = self._cleaned(self.instance(task_data))
-        names = self.unique_fields or ()
-        if None in key_of(self._columns_of(names), row):
-            raise ValueError(f"{' and '.join(names)} must not be None: rows are read back by it")
+        if any(value is None or is_expression(value) for value in key_of(self._read_by, row)):
+            raise ValueError(
+                f"{self._read_by_names} must not be None or made by the database: rows are read "
+                "back by it"
+            )
         return row
+
+    @cached_property
+    def _read_by(self) -> list[AnyField]:
+        """The columns that rows are read back by. None where all that is in them is known."""
+        if self.unique_fields:
+            return self._columns_of(self.unique_fields)
+        meta, features = self._model._meta, connections[self._alias].features
+        is_made = any(c.has_db_default() or c.generated for c in meta.concrete_fields)
+        return meta.pk_fields if is_made and not features.can_return_rows_from_bulk_insert else []
+
+    @property
+    def _read_by_names(self) -> str:
+        return " and ".join(column.name for column in self._read_by)
 
     def _saved(self, instances: list[Any]) -> list[Any]:
         """The rows afterwards; None for one that is not there."""
-        if not self.unique_fields:
+        if not (columns := self._read_by):
             self.save(instances)
             return instances
-        columns = self._columns_of(self.unique_fields)
-        keys = [key_of(columns, instance) for instance in instances]
-        keyed = list(zip(keys, instances, strict=True))
+        keyed = [(key_of(columns, instance), instance) for instance in instances]
         for round_ in _rounds(keyed) if self.update_conflicts else [keyed]:
             self.save(_in_order(round_))
+        keys = [key_of(columns, instance) for instance in instances]  # `save` may have others
         found = self._model._base_manager.using(self._alias).filter(**with_keys(columns, keys))
         rows = {key_of(columns, row): row for row in found}
         return [rows.get(key) for key in keys]
 
     def _shown_or_lost(self, row: Any) -> Any:
+        """What was saved and is not found is undone, except where to save nothing was meant."""
         if row is not None:
             return self.result(row)
-        return IntegrityError(
-            "the row was not saved: it conflicts with another one, and not by its "
-            f"{' and '.join(self.unique_fields or ())}"
+        lost = IntegrityError(
+            f"there is no row with its {self._read_by_names}: it conflicts with another one, and "
+            "not by these, or the database keeps other values of them"
         )
+        if self.ignore_conflicts:
+            return lost
+        raise lost
 
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {"batch_size": self.batch_size}

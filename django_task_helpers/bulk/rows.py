@@ -11,6 +11,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connections, router
 from django.db.models import Field, Model, QuerySet
+from django.db.models.base import ModelBase
 from django.db.models.fields.files import FieldFile
 from django.utils.timezone import get_default_timezone, is_naive, make_aware
 
@@ -72,14 +73,19 @@ class RowsWorker(BaseWorker):
     def check_fields(self) -> None:
         """`ValueError` also for a model, field or database that is not there."""
         super().check_fields()
-        self._columns_of(self._shown)
+        if not _has_table(self._model):
+            raise ValueError(
+                f"model of {type(self).__name__} must be a model with a table, or a label such as "
+                f'"shop.Product", not {self.model!r:.100}'
+            )
+        self._check_columns("fields")
         if self.using is not None and self.using not in connections:
             raise ValueError(f"using of {type(self).__name__}: there is no database {self.using!r}")
 
     @property
     def _model(self) -> type[Any]:
-        if isinstance(self.model, str):
-            return _model_named(self.model, type(self).__name__)
+        if isinstance(self.model, str | None):
+            return _model_named(self.model or "", type(self).__name__)
         return self.model
 
     @property
@@ -91,6 +97,17 @@ class RowsWorker(BaseWorker):
         if self.fields is not None:
             return self.fields
         return [field.attname for field in self._model._meta.concrete_fields]
+
+    def _check_columns(self, *fields: str) -> None:
+        """`ValueError` for a class field that is no list of names, or has one that is no column."""
+        for field in fields:
+            names = getattr(self, field)
+            if isinstance(names, str):
+                example = names.replace(",", " ").split()
+                raise ValueError(f"{field} must be a list of names, such as {example!r:.100}")
+            if not isinstance(names, Collection | None):
+                raise ValueError(f"{field} must be a list of names, not {names!r:.100}")
+            self._columns_of(names or ())
 
     def _columns_of(self, names: Iterable[str]) -> list[AnyField]:
         return [self._column(name) for name in names]
@@ -146,12 +163,17 @@ def key_of(columns: Iterable[AnyField], row: Model) -> Key:
 def value_of(column: AnyField, row: Model) -> Any:
     """As it is read back, whoever set it. What the database is to compute stays as it is."""
     value = getattr(row, column.attname)
-    if hasattr(value, "resolve_expression"):
+    if is_expression(value):
         return value
     value = column.to_python(value)
     if settings.USE_TZ and isinstance(value, datetime) and is_naive(value):
         return make_aware(value, get_default_timezone())  # as the column does when it is saved
     return value
+
+
+def is_expression(value: Any) -> bool:
+    """Whether the database is to compute it."""
+    return hasattr(value, "resolve_expression")
 
 
 def with_keys(columns: Iterable[AnyField], keys: Collection[Key]) -> dict[str, Any]:
@@ -169,6 +191,10 @@ def _model_named(label: str, worker: str) -> type[Model]:
     except (LookupError, ValueError) as error:
         reason = str(error).rstrip(".")
         raise ValueError(f"model of {worker}: {reason}") from error
+
+
+def _has_table(model: Any) -> bool:
+    return isinstance(model, ModelBase) and hasattr(model, "_meta") and not model._meta.abstract
 
 
 def _plain(value: Any) -> Any:

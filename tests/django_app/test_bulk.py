@@ -367,7 +367,7 @@ def test_a_row_lost_to_another_conflict_says_so(results_of: Results) -> None:
         ignore_conflicts=True,
     )
     assert lost.exception_type == "IntegrityError"
-    assert "conflicts with another one, and not by its app_label and model" in lost.message
+    assert "no row with its app_label and model: it conflicts with another one" in lost.message
     assert found["id"] == content_type.pk
 
 

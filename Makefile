@@ -1,4 +1,4 @@
-# Every target does its own set-up: a virtualenv in .venv, the packages, a private Redis.
+# Every target does its own set-up: a virtualenv in .venv, the packages, private servers.
 # PYTHON=/path/to/python chooses the interpreter, REDIS_URL=redis://... a server of your own,
 # ARGS="-k lease" is passed on to pytest (test, matrix), to the demo (demo, run), to the faults or to
 # the benchmarks.
@@ -25,6 +25,7 @@ lint: bootstrap ## ruff and mypy
 	$(python) -m mypy
 
 test: lint ## what CI runs: lint and the whole test suite
+	@scripts/install-databases
 	scripts/with-redis --optional $(python) -m pytest $(ARGS)
 
 faults: bootstrap ## kill workers, servers and connections, and count what was lost (minutes)
@@ -34,6 +35,7 @@ bench: bootstrap ## this package, the raw limit and other queues, measured in tu
 	$(python) benchmarks/bench.py $(ARGS)
 
 matrix: bootstrap ## the test suite on every supported Python and Django found here
+	@scripts/install-databases
 	scripts/with-redis scripts/matrix $(ARGS)
 
 clean: ## remove the virtualenv, caches and build products

@@ -37,7 +37,7 @@ KEPT_PORT = 8000
 """Where `--keep` serves when the port is free."""
 
 # Django's own record of a statement that it executed: (0.003) INSERT INTO "shop_product" ...
-INSERT = re.compile(r'^\(\d+\.\d+\) INSERT INTO "shop_product"', re.MULTILINE)
+INSERT = re.compile(r"""^\(\d+\.\d+\) INSERT INTO ["`]shop_product["`]""", re.MULTILINE)
 
 
 # --- Django in this process, with the settings that the others get

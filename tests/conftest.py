@@ -1,4 +1,4 @@
-"""What every test may ask for: a Redis, and keys of its own in it."""
+"""What every test may ask for: a Redis, and keys of its own in it; servers of other databases."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from tests.support.database_servers import MARIADB, POSTGRES, DatabaseServer, database_server
+from tests.support.requirements import missing
+
 
 @pytest.fixture(scope="session")
 def redis_url() -> str:
     """A Redis that other tests use too. Absent, its tests are skipped at home and fail in CI."""
     url = os.environ.get("REDIS_URL", "")
     if not url:
-        complaint = "set REDIS_URL=redis://HOST:PORT/0 (make test starts a server of its own)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(complaint)
-        pytest.skip(complaint)
+        missing("set REDIS_URL=redis://HOST:PORT/0 (make test starts a server of its own)")
     return url
 
 
@@ -35,3 +35,15 @@ def prefix(redis_connection: redis.Redis) -> Iterator[str]:
     yield prefix
     for key in redis_connection.scan_iter(match=f"{prefix}:*", count=1000):
         redis_connection.delete(key)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[DatabaseServer]:
+    with database_server(POSTGRES) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[DatabaseServer]:
+    with database_server(MARIADB) as server:
+        yield server

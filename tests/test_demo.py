@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.database_servers import DatabaseServer
 from tests.support.scripts import SECONDS, Script
 from tests.support.waiting import wait_until
 
@@ -22,9 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Demo(Script):
-    def __init__(self, *arguments: str, redis_url: str) -> None:
+    def __init__(self, *arguments: str, redis_url: str, database_url: str = "") -> None:
         path = ROOT / "scripts/demo.py"
-        super().__init__(path, *arguments, REDIS_URL=redis_url, DATABASE_URL="")
+        super().__init__(path, *arguments, REDIS_URL=redis_url, DATABASE_URL=database_url)
 
 
 @pytest.fixture
@@ -54,6 +55,21 @@ def test_every_caller_gets_its_own_row_and_rows_share_inserts(
     assert 0 < p50 <= p95
     assert re.search(r"http://127\.0\.0\.1:\d+/admin/ \(user admin, password admin\)", output)
     assert demo.pids() == []
+
+
+@pytest.mark.parametrize("name", ["postgres", "mariadb"])
+def test_so_it_is_on_a_database_server(
+    redis_url: str, name: str, request: pytest.FixtureRequest
+) -> None:
+    server: DatabaseServer = request.getfixturevalue(name)
+    with server.database() as url:
+        # when
+        demo = Demo("--requests", "50", redis_url=redis_url, database_url=url)
+        code, output, errors = demo.end()
+    # then
+    assert (code, errors) == (0, "")
+    assert "each of the 50 callers got its own row" in output
+    assert 1 <= int(re.search(r"50 rows by (\d+) INSERT", output)[1]) < 50
 
 
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])

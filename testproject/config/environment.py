@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -15,6 +17,13 @@ SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
 }
+
+SERVERS = {
+    "postgres": "django.db.backends.postgresql",
+    "postgresql": "django.db.backends.postgresql",
+    "mysql": "django.db.backends.mysql",
+}
+"""Engines by the scheme of the address; MySQL's is MariaDB's too."""
 
 
 def flag(name: str, default: bool) -> bool:
@@ -31,17 +40,17 @@ def words(name: str) -> list[str]:
 
 def database(url: str) -> dict[str, Any]:
     """
-    The settings of the database at `sqlite:///relative/path`, `sqlite:////absolute/path` or
-    `postgresql://user:password@host:port/name`.
+    The settings of the database at `sqlite:///relative/path`, `sqlite:////absolute/path`,
+    `postgresql://user:password@host:port/name` or `mysql://` with the same parts (MariaDB too).
     """
     parts = urlsplit(url)
     if parts.scheme == "sqlite" and parts.path.strip("/"):
         return _sqlite(parts)
-    if parts.scheme in {"postgresql", "postgres"}:
-        return _postgresql(parts)
+    if parts.scheme in SERVERS:
+        return _on_server(parts)
     raise ImproperlyConfigured(
-        "DATABASE_URL must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME, "
-        f"not one that begins with {parts.scheme}://"
+        "DATABASE_URL must be sqlite:///PATH, or postgresql:// or mysql:// and "
+        f"USER:PASSWORD@HOST:PORT/NAME, not one that begins with {parts.scheme}://"
     )
 
 
@@ -53,9 +62,11 @@ def _sqlite(parts: SplitResult) -> dict[str, Any]:
     }
 
 
-def _postgresql(parts: SplitResult) -> dict[str, Any]:
+def _on_server(parts: SplitResult) -> dict[str, Any]:
+    if parts.scheme == "mysql":
+        _ensure_mysql_driver()
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": SERVERS[parts.scheme],
         "NAME": unquote(parts.path[1:]),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
@@ -63,3 +74,9 @@ def _postgresql(parts: SplitResult) -> dict[str, Any]:
         "PORT": parts.port or "",
         "CONN_MAX_AGE": 60,
     }
+
+
+def _ensure_mysql_driver() -> None:
+    """Django knows mysqlclient, which needs a compiler; PyMySQL takes its place where it is not."""
+    if not find_spec("MySQLdb"):
+        import_module("pymysql").install_as_MySQLdb()

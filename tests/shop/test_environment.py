@@ -20,10 +20,12 @@ def test_a_sqlite_file_is_shared_by_web_server_and_worker(url, name) -> None:
     assert database["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
 
 
-def test_the_parts_of_a_postgresql_address() -> None:
-    database = environment.database("postgresql://shop:p%40ss@db.example:5433/shop")
-    parts = {key: database[key] for key in ("NAME", "USER", "PASSWORD", "HOST", "PORT")}
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
+def test_the_parts_of_the_address_of_a_server(scheme) -> None:
+    database = environment.database(f"{scheme}://shop:p%40ss@db.example:5433/shop")
+    parts = {key: database[key] for key in ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT")}
     assert parts == {
+        "ENGINE": f"django.db.backends.{scheme}",
         "NAME": "shop",
         "USER": "shop",
         "PASSWORD": "p@ss",
@@ -32,7 +34,7 @@ def test_the_parts_of_a_postgresql_address() -> None:
     }
 
 
-@pytest.mark.parametrize("url", ["mysql://root:secret@db/shop", "sqlite:///", "shop.sqlite3"])
+@pytest.mark.parametrize("url", ["oracle://root:secret@db/shop", "sqlite:///", "shop.sqlite3"])
 def test_another_database_is_an_error_that_shows_no_password(url) -> None:
     with pytest.raises(ImproperlyConfigured, match="DATABASE_URL must be") as caught:
         environment.database(url)

@@ -23,9 +23,8 @@ from django_task_helpers.bulk.rows import RowsWorker
 from django_task_helpers.management.commands.runworker import Command
 from task_helpers import exceptions, testing
 from task_helpers.couriers import base as couriers
-from task_helpers.couriers._client_flows import AddOptions
 from task_helpers.couriers._redis.keys import QueueKeys
-from task_helpers.couriers.options import CourierOptions
+from task_helpers.couriers.options import AddOptions, CourierOptions
 from task_helpers.serializers import MsgpackSerializer
 from task_helpers.tasks import TaskStatus
 from task_helpers.workers._fields import WorkerFields

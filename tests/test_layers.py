@@ -68,6 +68,7 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.couriers._lookout": Floor.FLOWS,
     "task_helpers.couriers._awaited": Floor.FLOWS,
     "task_helpers.couriers._lingering": Floor.FLOWS,
+    "task_helpers.couriers._preparing": Floor.FLOWS,
     "task_helpers.couriers._client_flows": Floor.FLOWS,
     "task_helpers.couriers._worker_side": Floor.FLOWS,
     "task_helpers.couriers._taking_flows": Floor.FLOWS,

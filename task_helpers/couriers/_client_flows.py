@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -10,21 +9,14 @@ from typing import Any, Unpack, cast
 from uuid import UUID
 
 from task_helpers import ids
-from task_helpers.counts import whole_number
 from task_helpers.couriers._awaited import Awaited
+from task_helpers.couriers._preparing import Prepared, Preparing, digest, refuse_unknown
 from task_helpers.couriers._wire import Wire
-from task_helpers.couriers.options import (
-    HEAVIEST,
-    LONGEST_KEY,
-    AddOptions,
-    CallOptions,
-    CourierOptions,
-)
+from task_helpers.couriers.options import AddOptions, CallOptions, CourierOptions
 from task_helpers.couriers.queues import valid_queue_name
-from task_helpers.couriers.store import IMPATIENT_SECONDS, IN_LINE, Placement, Store
-from task_helpers.durations import Duration, milliseconds, seconds, timestamp_ms
+from task_helpers.couriers.store import IMPATIENT_SECONDS, Store
+from task_helpers.durations import Duration, seconds
 from task_helpers.effects import Flow
-from task_helpers.envelopes import NO_DEADLINE
 from task_helpers.exceptions import (
     CourierUnavailable,
     DeserializationError,
@@ -49,22 +41,36 @@ class ClientFlows:
     def __init__(self, store: Store, options: CourierOptions) -> None:
         self._store = store
         self._wire = Wire(options)
+        self._preparing = Preparing(store, self._wire)
 
     # --- Adding
 
     def add(
         self, queue_name: str, tasks_data: Iterable[Any], **options: Unpack[AddOptions]
     ) -> Flow[list[UUID]]:
+        return self.send(self.prepare(queue_name, tasks_data, **options))
+
+    def prepare(
+        self, queue_name: str, tasks_data: Iterable[Any], **options: Unpack[AddOptions]
+    ) -> Prepared:
+        """All that can be said of the tasks without the store, which may be asked later."""
         queue = valid_queue_name(queue_name)
         if options:
-            _refuse_unknown(options, AddOptions)
-        tasks = yield from self._sealed(self._store, queue, tasks_data, options)
-        if (key := options.get("key")) is None:
-            yield from self._store.add(queue, tasks, _placement(options))
-            return [ids.to_uuid(task_id) for task_id, _ in tasks]
-        if len(tasks) != 1:
+            refuse_unknown(options, AddOptions)
+        prepared = self._preparing.prepared(queue, tasks_data, options)
+        if prepared.key is not None and len(prepared.task_ids) != 1:
             raise ValueError("a key is that of one task: use add_task_to_queue")
-        shared = yield from self._store.share(queue, tasks[0], digest(key), _placement(options))
+        return prepared
+
+    def send(self, prepared: Prepared) -> Flow[list[UUID]]:
+        """Adds them. Delays and deadlines begin now."""
+        tasks = yield from self._preparing.sealed(self._store, prepared)
+        if prepared.key is None:
+            yield from self._store.add(prepared.queue, tasks, prepared.place)
+            return list(map(ids.to_uuid, prepared.task_ids))
+        shared = yield from self._store.share(
+            prepared.queue, tasks[0], prepared.key, prepared.place
+        )
         return [ids.to_uuid(shared)]
 
     def call(
@@ -80,15 +86,15 @@ class ClientFlows:
         the task is abandoned; of one whose time is up it has expired by itself.
         """
         queue, until = valid_queue_name(queue_name), _until(timeout)
-        _refuse_unknown(options, CallOptions)
+        refuse_unknown(options, CallOptions)
         how = cast(AddOptions, {**options, "expires": timeout})
         if options.get("key") is not None:
             return (yield from self._call_shared(queue, task_data, until, how))
         store = self._bounded(until)
-        tasks = yield from self._sealed(store, queue, [task_data], how)
-        wanted = [task_id for task_id, _ in tasks]
+        prepared = self._preparing.prepared(queue, [task_data], how)
+        tasks, wanted = (yield from self._preparing.sealed(store, prepared)), prepared.task_ids
         try:
-            with Awaited(store, self._wire, queue, wanted, tasks, _placement(how)) as awaited:
+            with Awaited(store, self._wire, queue, wanted, tasks, prepared.place) as awaited:
                 yield from awaited.add()
                 found = yield from awaited.collect(until)
         except (TaskHelpersError, GeneratorExit):
@@ -103,13 +109,14 @@ class ClientFlows:
         Waits for the unfinished task of this key, whoever added it. If that one has expired, since
         another caller had less time, or the store lost it, there is a new one.
         """
-        store, place, key = self._bounded(until), _placement(how), digest(how["key"])
+        store, key = self._bounded(until), digest(how["key"])
         while True:
             begun_at = time.monotonic()
             how["expires"] = max(0.0, until - begun_at)
-            [task] = yield from self._sealed(store, queue, [task_data], how)
+            prepared = self._preparing.prepared(queue, [task_data], how)
+            [task] = yield from self._preparing.sealed(store, prepared)
             with Awaited(store, self._wire, queue, [task[0]]) as awaited:
-                shared = yield from store.share(queue, task, key, place)
+                shared = yield from store.share(queue, task, key, prepared.place)
                 ours = shared == task[0]
                 found = (yield from awaited.collect(until)) if ours else {}
             if not ours:
@@ -124,23 +131,6 @@ class ClientFlows:
                     raise
             else:
                 return result
-
-    def _sealed(
-        self, store: Store, queue: str, tasks_data: Iterable[Any], options: AddOptions
-    ) -> Flow[list[tuple[bytes, bytes]]]:
-        """(id, envelope) of each task; nothing is added when one of them cannot be encoded."""
-        deadline, priority = NO_DEADLINE, 0
-        if options:
-            priority = whole_number(options.get("priority", 0), "priority", -100, 100)
-            if (expires := options.get("expires")) is not None:
-                deadline = yield from _deadline(store, expires)
-        header = self._wire.header(priority, deadline, self._store.channel)
-        payloads = list(map(self._wire.payload, tasks_data))
-        task_ids = ids.new_ids(len(payloads))
-        if options.get("key") is not None:
-            task_ids = list(map(ids.as_shared, task_ids))
-        envelopes = self._wire.envelopes(queue, header, task_ids, payloads)
-        return list(zip(task_ids, envelopes, strict=True))
 
     # --- Reading and waiting
 
@@ -291,38 +281,5 @@ def _handed_over(task_ids: Iterable[bytes], results: Iterable[Any]) -> list[byte
     return [i for i, result in pairs if not isinstance(result, DeserializationError)]
 
 
-def _refuse_unknown(options: CallOptions, kind: type[CallOptions]) -> None:
-    """What `Unpack` promises to type checkers is nothing at run time."""
-    for name in options.keys() - kind.__annotations__.keys():
-        known = ", ".join(kind.__annotations__)
-        raise TypeError(f"{name!r} is no option of a task: use {known}")
-
-
-def _deadline(store: Store, expires: Duration) -> Flow[int]:
-    now = yield from store.now()
-    return now + max(1, milliseconds(expires, "expires"))
-
-
-def digest(key: Any) -> bytes:
-    """Longer than an id."""
-    if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY:
-        raise ValueError(f"key must be a text of 1 to {LONGEST_KEY} characters, not {key!r:.99}")
-    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=20).digest()
-
-
 def _until(timeout: Duration) -> float:
     return time.monotonic() + seconds(timeout, "timeout")
-
-
-def _placement(options: AddOptions) -> Placement:
-    if not options:
-        return IN_LINE
-    delay, run_at = options.get("delay"), options.get("run_at")
-    if delay is not None and run_at is not None:
-        raise ValueError("give delay or run_at, not both")
-    return Placement(
-        priority=options.get("priority", 0),
-        delay=0 if delay is None else milliseconds(delay, "delay"),
-        due=0 if run_at is None else timestamp_ms(run_at),
-        weight=whole_number(options.get("weight", 1), "weight", 0, HEAVIEST),
-    )

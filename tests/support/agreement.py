@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from task_helpers.couriers._client_flows import digest
+from task_helpers.couriers._preparing import digest
 from task_helpers.envelopes import open_envelope
 from task_helpers.serializers import MsgpackSerializer
 from tests.support.model import QueueModel

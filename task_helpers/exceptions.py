@@ -101,6 +101,10 @@ class TaskTimeout(TaskHelpersError, TimeoutError):
     """The time of whoever waited for a result is up. The task goes on, unless it has a deadline."""
 
 
+class WaitInTransactionError(TaskHelpersError, RuntimeError):
+    """The task is not there before the transaction commits in which it is waited for."""
+
+
 # --- How a task can end other than by its result
 
 

@@ -22,8 +22,10 @@ from django.utils.connection import ConnectionProxy
 
 from django_task_helpers.conf import DEFAULT_ALIAS, SETTING, get_settings
 from django_task_helpers.couriers.building import build_courier, courier_settings
-from task_helpers.couriers.base import ClientWorkerTaskCourier
-from task_helpers.couriers.base_async import AsyncClientWorkerTaskCourier
+from django_task_helpers.couriers.transactional import TransactionalCourier
+from django_task_helpers.couriers.transactional_async import (
+    AsyncTransactionalCourier,
+)
 
 
 class Couriers:
@@ -31,9 +33,9 @@ class Couriers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._built: dict[str, ClientWorkerTaskCourier] = {}
+        self._built: dict[str, TransactionalCourier] = {}
 
-    def __getitem__(self, alias: str) -> ClientWorkerTaskCourier:
+    def __getitem__(self, alias: str) -> TransactionalCourier:
         """Raises `ImproperlyConfigured` for an unknown alias and for unusable settings."""
         if alias not in self._built:
             with self._lock:
@@ -61,9 +63,9 @@ class AsyncCouriers:
 
     def __init__(self, couriers: Couriers) -> None:
         self._couriers = couriers
-        self._built = WeakKeyDictionary[ClientWorkerTaskCourier, AsyncClientWorkerTaskCourier]()
+        self._built = WeakKeyDictionary[TransactionalCourier, AsyncTransactionalCourier]()
 
-    def __getitem__(self, alias: str) -> AsyncClientWorkerTaskCourier:
+    def __getitem__(self, alias: str) -> AsyncTransactionalCourier:
         """
         Raises `ImproperlyConfigured` for an unknown alias and for unusable settings, `TypeError`
         for a backend that has no awaitable courier.
@@ -81,9 +83,10 @@ class AsyncCouriers:
 couriers = Couriers()
 async_couriers = AsyncCouriers(couriers)
 async_courier = cast(
-    AsyncClientWorkerTaskCourier, ConnectionProxy(cast(Any, async_couriers), DEFAULT_ALIAS)
+    AsyncTransactionalCourier,
+    ConnectionProxy(cast(Any, async_couriers), DEFAULT_ALIAS),
 )
-courier = cast(ClientWorkerTaskCourier, ConnectionProxy(cast(Any, couriers), DEFAULT_ALIAS))
+courier = cast(TransactionalCourier, ConnectionProxy(cast(Any, couriers), DEFAULT_ALIAS))
 
 
 def _rebuild(*, setting: str, **_: Any) -> None:

@@ -20,7 +20,12 @@ from django_task_helpers.conf import (
     known,
     place,
 )
-from task_helpers.couriers.base import ClientWorkerTaskCourier, TaskCourier
+from django_task_helpers.couriers.transactional import (
+    TransactionalClient,
+    TransactionalCourier,
+)
+from django_task_helpers.couriers.transactional_async import AsyncTransactionalClient
+from task_helpers.couriers.base import ClientTaskCourier, TaskCourier
 from task_helpers.couriers.options import CourierOptions
 
 CONNECTION = "redis_connection"
@@ -52,7 +57,7 @@ def courier_settings(alias: str, where: str = place("COURIERS")) -> CourierSetti
     return found[alias]
 
 
-def build_courier(settings: CourierSettings) -> ClientWorkerTaskCourier:
+def build_courier(settings: CourierSettings) -> TransactionalCourier:
     """
     A new courier; raises `SettingError` for settings that make none.
 
@@ -67,12 +72,25 @@ def build_courier(settings: CourierSettings) -> ClientWorkerTaskCourier:
     if (connection := _connection(settings, needed=CONNECTION in keywords)) is not None:
         arguments[CONNECTION] = connection
     try:
-        built = backend(**arguments)
+        built = knowing_transactions(backend)(**arguments)
     except (TypeError, ValueError) as error:
         remedy = f"correct it; {known(keywords - {CONNECTION})}"
         raise SettingError("E007", settings.where("OPTIONS"), str(error), remedy) from error
     _keep_out_of_event_loops(built, settings.alias)
-    return cast(ClientWorkerTaskCourier, built)
+    return cast(TransactionalCourier, built)
+
+
+def knowing_transactions(backend: type[TaskCourier]) -> type[TaskCourier]:
+    """The class under its own name whose client side is transactional, and so is its twin's."""
+    if not issubclass(backend, ClientTaskCourier) or issubclass(backend, TransactionalClient):
+        return backend
+    twin = backend._twin and _mixed(AsyncTransactionalClient, backend._twin)
+    return _mixed(TransactionalClient, backend, _twin=twin)
+
+
+def _mixed(face: type, backend: type, **attributes: Any) -> type[Any]:
+    named = {name: getattr(backend, name) for name in ("__module__", "__qualname__", "__doc__")}
+    return type(backend.__name__, (face, backend), named | attributes)
 
 
 def _keep_out_of_event_loops(courier: TaskCourier, alias: str) -> None:

@@ -67,7 +67,7 @@ class ClientFlows:
         tasks = yield from self._preparing.sealed(self._store, prepared)
         if prepared.key is None:
             yield from self._store.add(prepared.queue, tasks, prepared.place)
-            return list(map(ids.to_uuid, prepared.task_ids))
+            return prepared.ids
         shared = yield from self._store.share(
             prepared.queue, tasks[0], prepared.key, prepared.place
         )

@@ -24,6 +24,8 @@ class TaskCourier:
     """
 
     works_across_processes: ClassVar[bool] = True
+    _twin: ClassVar[Any] = None
+    """The class of what `awaitable` makes."""
 
     def __init__(self, store: Store, perform: Perform, options: CourierOptions) -> None:
         self.options = options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from task_helpers import ids
 from task_helpers.counts import whole_number
@@ -31,6 +32,11 @@ class Prepared(NamedTuple):
     key: bytes | None
     expires: int | None
     channel: bytes
+
+    @property
+    def ids(self) -> list[UUID]:
+        """As their caller gets them."""
+        return list(map(ids.to_uuid, self.task_ids))
 
 
 class Preparing:

@@ -55,6 +55,9 @@ class AsyncTaskCourier:
     async def close(self) -> None:
         """Closes the connections of the running loop; using the courier again opens new ones."""
 
+    def _blocking_perform(self) -> Perform:
+        raise TypeError(f"there is no blocking courier for a {type(self).__name__}")
+
     async def _run(self, flow: Flow[T]) -> T:
         return await arun(flow, self._perform)
 
@@ -168,9 +171,6 @@ class AsyncWorkerTaskCourier(AsyncTaskCourier):
         face = base.WorkerTaskCourier(self._store, self._blocking_perform(), self.options)
         face._worker = self._worker
         return face
-
-    def _blocking_perform(self) -> Perform:
-        raise TypeError(f"there is no blocking courier for a {type(self).__name__}")
 
     @property
     def worker_id(self) -> bytes:

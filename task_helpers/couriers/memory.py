@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from task_helpers.couriers._attributes import set_attributes, split_options
 from task_helpers.couriers._memory.server import MemoryServer
@@ -13,7 +13,6 @@ from task_helpers.couriers.base import (
     TaskCourier,
     WorkerTaskCourier,
 )
-from task_helpers.couriers.base_async import AsyncTaskCourier
 from task_helpers.couriers.memory_async import (
     MemoryAsyncClientTaskCourier,
     MemoryAsyncClientWorkerTaskCourier,
@@ -35,7 +34,6 @@ class _MemoryTaskCourier(TaskCourier):
     """
 
     works_across_processes = False
-    _twin: ClassVar[type[AsyncTaskCourier]]
 
     def __init__(self, server: MemoryServer | None = None, **keywords: Any) -> None:
         options, attributes = split_options(keywords)
@@ -44,8 +42,7 @@ class _MemoryTaskCourier(TaskCourier):
         set_attributes(self, attributes)
 
     def awaitable(self) -> Any:
-        twin: Any = self._twin
-        return self._sharing_batches(twin(self.server, **self.options.given()))
+        return self._sharing_batches(self._twin(self.server, **self.options.given()))
 
 
 class MemoryClientTaskCourier(_MemoryTaskCourier, ClientTaskCourier):

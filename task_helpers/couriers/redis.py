@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from task_helpers.couriers._attributes import set_attributes, split_options
 from task_helpers.couriers._redis.asking import Asking
@@ -16,7 +16,6 @@ from task_helpers.couriers.base import (
     TaskCourier,
     WorkerTaskCourier,
 )
-from task_helpers.couriers.base_async import AsyncTaskCourier
 from task_helpers.couriers.redis_async import (
     RedisAsyncClientTaskCourier,
     RedisAsyncClientWorkerTaskCourier,
@@ -32,8 +31,6 @@ class _RedisTaskCourier(TaskCourier):
     - prefix - what all keys begin with.
     - others - see `CourierOptions`. What is not known there becomes an attribute.
     """
-
-    _twin: ClassVar[type[AsyncTaskCourier]]
 
     def __init__(
         self, redis_connection: Any, *, prefix: str = "task_helpers", **keywords: Any
@@ -54,8 +51,7 @@ class _RedisTaskCourier(TaskCourier):
         return f"<{type(self).__name__} {self._place}>"
 
     def awaitable(self) -> Any:
-        twin: Any = self._twin
-        made = twin(self.redis_connection, prefix=self._prefix, **self.options.given())
+        made = self._twin(self.redis_connection, prefix=self._prefix, **self.options.given())
         return self._sharing_batches(made)
 
     def close(self) -> None:

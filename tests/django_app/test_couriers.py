@@ -73,7 +73,7 @@ def test_building_opens_no_connection(configured) -> None:
     configured({"COURIERS": both}, CACHES=caches)
     # when the couriers are built, then nothing fails
     built = [couriers[alias] for alias in couriers]
-    assert [type(one) for one in built] == [RedisClientWorkerTaskCourier] * 2
+    assert [isinstance(one, RedisClientWorkerTaskCourier) for one in built] == [True] * 2
 
 
 def test_all_threads_share_one_courier_per_alias(on_memory, monkeypatch) -> None:

@@ -86,6 +86,7 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.couriers.redis_async": Floor.COURIERS,
     "task_helpers.couriers.memory_async": Floor.COURIERS,
     "task_helpers.workers._execution": Floor.WORKERS,
+    "task_helpers.workers._failures": Floor.WORKERS,
     "task_helpers.workers._fields": Floor.WORKERS,
     "task_helpers.workers._leases": Floor.WORKERS,
     "task_helpers.workers._crew": Floor.WORKERS,

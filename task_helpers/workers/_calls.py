@@ -57,7 +57,6 @@ def soft_limit_error(error: Exception, call: Call, soft: float) -> TimeLimitExce
     """What whoever waits gets when the function lets the interruption pass."""
     return TimeLimitExceeded(
         f"{call.name} ran longer than its soft_time_limit of {soft:g} s",
-        exception_type=SoftTimeLimitExceeded.__name__,
         remote_traceback="".join(traceback.format_exception(error)),
     )
 

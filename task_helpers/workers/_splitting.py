@@ -19,6 +19,7 @@ from task_helpers.effects import run as drive
 from task_helpers.plurals import counted
 from task_helpers.tasks import Task
 from task_helpers.workers._execution import as_exception, results_of
+from task_helpers.workers._failures import Failures, one_line
 
 logger = logging.getLogger("task_helpers.workers")
 
@@ -73,11 +74,7 @@ class Run(Effect):
 
 
 def perform_batch(
-    perform_tasks: Callable[[list[Task]], Any],
-    tasks: list[Task],
-    needs_results: bool,
-    queue: str,
-    on_error: str = "fail",
+    perform_tasks: Callable[[list[Task]], Any], tasks: list[Task], batch: Batch
 ) -> list[Task]:
     """Drives a `Batch` with a blocking `perform_tasks`."""
 
@@ -89,7 +86,7 @@ def perform_batch(
         except BaseException as error:
             return Raised(error)
 
-    return drive(Batch(needs_results, queue, on_error).perform(tasks), attempt)
+    return drive(batch.perform(tasks), attempt)
 
 
 class Batch:
@@ -102,24 +99,30 @@ class Batch:
 
     - queue - its name, for the log.
     - on_error - what becomes of a run that raised, a key of ON_BATCH_ERROR.
+    - failures - what is told of them when the batch is done.
     """
 
-    def __init__(self, needs_results: bool, queue: str, on_error: str) -> None:
+    def __init__(self, needs_results: bool, queue: str, on_error: str, failures: Failures) -> None:
         self._needs_results = needs_results
         self._queue = queue
         self._parts = ON_BATCH_ERROR[on_error]
+        self._failures = failures
+        self._first_error = ""
         self._runs = 0
         self._failed = 0
         self._failed_in_a_row = 0
 
     def perform(self, tasks: list[Task]) -> Flow[list[Task]]:
         results = yield from self._run(tasks)
+        self._failures.report(results, self._queue)
         if self._runs > 1:
-            logger.warning(
-                "A batch of %s in queue %s raised and was performed in parts: %d of them failed, "
-                "%d runs.",
+            logger.log(
+                logging.INFO if self._failed else logging.WARNING,
+                "A batch of %s in queue %s raised %s and was performed in parts: %d of them "
+                "failed, %d runs.",
                 counted(len(results), "task"),
                 self._queue,
+                self._first_error,
                 self._failed,
                 self._runs,
             )
@@ -136,6 +139,7 @@ class Batch:
             self._failed_in_a_row = 0
             return reply
         if divide:
+            self._first_error = self._first_error or one_line(reply.error)
             return (yield from self._run_parts(divide()))
         self._failed_in_a_row += 1
         return self._fail(task_ids, reply.error)
@@ -165,8 +169,7 @@ class Batch:
         return first + self._fail([task_id for task_id, _ in part[1:]], error)
 
     def _fail(self, task_ids: list[UUID], error: BaseException) -> list[Task]:
-        number = counted(len(task_ids), "task")
-        logger.error("A batch of %s in queue %s failed.", number, self._queue, exc_info=error)
+        self._failures.note(task_ids, error)
         self._failed += len(task_ids)
         return [(task_id, as_exception(error)) for task_id in task_ids]
 

@@ -22,12 +22,13 @@ from task_helpers.plurals import counted
 from task_helpers.progress import Progress
 from task_helpers.tasks import Task
 from task_helpers.workers._execution import as_exception
+from task_helpers.workers._failures import Failures
 from task_helpers.workers._fields import WorkerFields
 from task_helpers.workers._leases import LeaseKeeper
 from task_helpers.workers._memory import resident_mib
 from task_helpers.workers._pacing import Pacing, Plan
 from task_helpers.workers._progress import ProgressWriter
-from task_helpers.workers._splitting import perform_batch
+from task_helpers.workers._splitting import Batch, perform_batch
 from task_helpers.workers.context import running
 
 logger = logging.getLogger("task_helpers.workers")
@@ -80,6 +81,7 @@ class BaseWorker(WorkerFields):
         self._batch: list[UUID] = []
         self._leases: LeaseKeeper | None = None
         self._progress = ProgressWriter(task_courier)
+        self._failures = Failures(self.get_attempt)
         self._pacing = Pacing()
         self._stopping = False  # no Event: its lock may be held when a signal calls `stop`
 
@@ -219,13 +221,11 @@ class BaseWorker(WorkerFields):
 
     def _perform(self, tasks: list[Task]) -> list[Task]:
         """Exactly one result per task, whatever `perform_tasks` does."""
-        return perform_batch(
-            self.perform_tasks,
-            tasks,
-            self.needs_result_returning,
-            self.queue_name,
-            self.on_batch_error,
-        )
+        return perform_batch(self.perform_tasks, tasks, self._new_batch())
+
+    def _new_batch(self) -> Batch:
+        needs_results, on_error = self.needs_result_returning, self.on_batch_error
+        return Batch(needs_results, self.queue_name, on_error, self._failures)
 
     @contextmanager
     def _holding(self, tasks: list[Task]) -> Iterator[None]:
@@ -324,5 +324,5 @@ class BaseWorker(WorkerFields):
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            logger.exception("Task %s failed.", task[0])
+            self._failures.note([task[0]], error)
             return as_exception(error)

@@ -25,7 +25,7 @@ from task_helpers.tasks import Task
 from task_helpers.workers._execution import as_exception
 from task_helpers.workers._fields import AUTO
 from task_helpers.workers._leases import LeaseKeeper
-from task_helpers.workers._splitting import Batch, Raised
+from task_helpers.workers._splitting import Raised
 from task_helpers.workers._threads import Threads
 from task_helpers.workers.base import IDLE_WAIT, OUTAGE_PAUSE, BaseWorker, Ended
 from task_helpers.workers.context import running
@@ -230,8 +230,7 @@ class BaseAsyncWorker(BaseWorker):
         begun = time.monotonic()
         if self._leases:
             self._leases.batch_begins(task_ids)
-        batch = Batch(self.needs_result_returning, self.queue_name, self.on_batch_error)
-        results = await arun(batch.perform(tasks), self._attempt)
+        results = await arun(self._new_batch().perform(tasks), self._attempt)
         if self._leases:
             self._leases.batch_waits(task_ids)
         await self._return_async(results)
@@ -264,7 +263,7 @@ class BaseAsyncWorker(BaseWorker):
         except BaseException as error:
             if _is_our_end(error):
                 raise
-            logger.exception("Task %s failed.", task[0])
+            self._failures.note([task[0]], error)
             return task[0], as_exception(error)
 
     async def _return_async(self, results: list[Task]) -> None:

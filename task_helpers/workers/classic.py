@@ -82,7 +82,7 @@ class ClassicWorker(ThreadedWorker):
         except (SoftTimeLimitExceeded, ExceptionGroup) as error:
             if limits.soft is None or not is_interruption(error):
                 raise
-            raise soft_limit_error(error, call, limits.soft) from None
+            raise soft_limit_error(error, call, limits.soft) from error
 
     async def perform_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Awaits what an `async def` function gave. Override it to have something around that."""

@@ -48,4 +48,4 @@ class ClassicAsyncWorker(BaseAsyncWorker):
         except (SoftTimeLimitExceeded, ExceptionGroup) as error:
             if soft is None or not is_interruption(error):
                 raise
-            raise soft_limit_error(error, call, soft) from None
+            raise soft_limit_error(error, call, soft) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,8 +14,10 @@ from django.test import RequestFactory
 
 from django_task_helpers import courier, couriers
 from django_task_helpers.views import TaskResultView
+from task_helpers import task_function
 from task_helpers.exceptions import PerformTaskError
 from task_helpers.progress import Progress
+from task_helpers.workers.classic import ClassicWorker
 
 REDIS = "task_helpers.couriers.redis.RedisClientWorkerTaskCourier"
 MEMORY = "task_helpers.couriers.memory.MemoryClientWorkerTaskCourier"
@@ -62,6 +65,23 @@ def test_a_task_is_followed_from_the_queue_to_its_result(task_id: UUID) -> None:
             "status": "succeeded",
             "result": {"total": 3, "id": str(task_id)},
         }
+
+
+def test_a_task_that_took_too_long_shows_what_its_waiter_gets(on_memory) -> None:
+    on_memory()
+
+    # given a function that is interrupted at its soft limit
+    @task_function(name="tests.views.endless", soft_time_limit=0.05)
+    def endless() -> None:
+        time.sleep(20)
+
+    task_id = courier.add_task_to_queue("reports", {"function": endless})
+    ClassicWorker(courier, queue_name="reports").perform(1)
+    # then it has the name that the documentation has
+    assert json.loads(ask(task_id).content)["error"] == {
+        "type": "TimeLimitExceeded",
+        "message": "tests.views.endless ran longer than its soft_time_limit of 0.05 s",
+    }
 
 
 def test_a_failed_task_shows_its_error_without_a_traceback(task_id: UUID) -> None:

@@ -456,9 +456,11 @@ def test_missing_results_are_one_line_of_the_log(
 def test_a_batch_that_failed_is_logged_with_its_queue(
     courier: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    courier.add_task_to_queue(Q, 1)
+    task_id = courier.add_task_to_queue(Q, 1)
     returning(lambda tasks: 5)(courier).perform()
-    assert caplog.messages == ["A batch of 1 task in queue work failed."]
+    assert caplog.messages == [
+        f"Task {task_id} in queue work failed, attempt 1: TypeError: 'int' object is not iterable"
+    ]
 
 
 def test_the_first_of_two_results_counts_and_the_other_is_logged(

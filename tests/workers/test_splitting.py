@@ -12,7 +12,8 @@ import pytest
 
 from task_helpers import exceptions
 from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
-from task_helpers.workers._splitting import perform_batch
+from task_helpers.workers._failures import Failures
+from task_helpers.workers._splitting import Batch, perform_batch
 from task_helpers.workers.base import BaseWorker
 from tests.support.waiting import in_thread
 
@@ -202,7 +203,8 @@ def test_data_that_cannot_be_copied_is_given_again_as_it_is() -> None:
         return [(task_id, 1 // number()) for task_id, number in tasks]
 
     # when its batch is split
-    results = perform_batch(perform_tasks, list(tasks), True, Q, "split")
+    batch = Batch(True, Q, "split", Failures(lambda task_id: 1))
+    results = perform_batch(perform_tasks, list(tasks), batch)
     # then the others have their results
     (_, error), *others = results
     assert isinstance(error, ZeroDivisionError)
@@ -271,17 +273,35 @@ def test_the_error_of_a_task_tells_of_no_other_task(courier: Any) -> None:
     assert "2 is guilty" not in results[6].remote_traceback
 
 
-def test_the_guilty_are_logged_with_their_errors_and_the_batch_in_one_line(
+def test_the_log_says_what_it_took_to_find_the_guilty(
     courier: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    worker, _ = perform(courier, 100, guilty={7, 8})
+    with caplog.at_level("INFO", "task_helpers.workers"):
+        worker, _ = perform(courier, 100, guilty={7, 8})
+    failed, parts = caplog.records
+    assert failed.message.startswith("2 of 100 tasks in queue work failed: ValueError: 7 is guilty")
+    assert parts.levelname == "INFO"
+    assert parts.message == (
+        "A batch of 100 tasks in queue work raised ValueError: 7 is guilty and was performed in "
+        f"parts: 2 of them failed, {len(worker.runs)} runs."
+    )
+
+
+def test_a_batch_that_passes_in_parts_is_a_warning(
+    courier: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Crowded(Picky):
+        def perform_tasks(self, tasks: Any) -> Any:
+            if len(tasks) > 2:
+                raise RuntimeError("too many")
+            return tasks
+
+    courier.bulk_add_tasks_to_queue(Q, range(4))
+    Crowded(courier).perform()
     assert caplog.messages == [
-        "A batch of 1 task in queue work failed.",
-        "A batch of 1 task in queue work failed.",
-        "A batch of 100 tasks in queue work raised and was performed in parts: 2 of them failed, "
-        f"{len(worker.runs)} runs.",
+        "A batch of 4 tasks in queue work raised RuntimeError: too many and was performed in "
+        "parts: 0 of them failed, 3 runs."
     ]
-    assert "7 is guilty" in caplog.text
 
 
 # --- In the loop

@@ -18,7 +18,8 @@ from task_helpers.exceptions import (
     CourierUnavailable,
     PerformTaskError,
     TaskCancelled,
-    TaskResultDoesNotExist,
+    TaskLost,
+    TaskTimeout,
 )
 from task_helpers.tasks import TaskStatus
 
@@ -75,9 +76,12 @@ class TaskResultView(View):
     def _answer(self, task_id: UUID) -> JsonResponse:
         courier = self._courier()
         try:
-            result = courier.get_task_result(self.queue_name, task_id, delete_data=False)
-        except TaskResultDoesNotExist:
+            # With a timeout, since that also ends the wait for a store that is away.
+            result = courier.wait_for_task_result(self.queue_name, task_id, False, timeout=0)
+        except TaskTimeout:
             return self._unfinished(courier.get_task_status(self.queue_name, task_id))
+        except TaskLost:
+            return JsonResponse({"status": TaskStatus.UNKNOWN}, status=404)
         except PerformTaskError as error:
             cancelled = isinstance(error, TaskCancelled)
             status = TaskStatus.CANCELLED if cancelled else TaskStatus.FAILED

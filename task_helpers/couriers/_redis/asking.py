@@ -10,9 +10,9 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, RedisError
 
-from task_helpers.couriers._redis.commands import Argument, Command, Send, script
+from task_helpers.couriers._redis.commands import Argument, Command, Pause, Send, script
 from task_helpers.couriers._redis.errors import passes, translated
-from task_helpers.effects import Flow, Sleep
+from task_helpers.effects import Flow
 
 FIRST_PAUSE = 0.01
 LONGEST_PAUSE = 1.0
@@ -137,9 +137,10 @@ class Asking:
             except (RedisError, OSError) as error:
                 pauses = pauses or _pauses(min(due + self._retry_seconds, self._until))
                 pause = next(pauses, None) if self._is_outage(error, due) else None
+                named = translated(error, self._address)
                 if pause is None:
-                    raise translated(error, self._address) from None
-            yield Sleep(pause)
+                    raise named from None
+            yield Pause(pause, named)
             asked, ignored = Send(repeat(), 0, self._until - time.monotonic()), 0
 
     def _is_outage(self, error: Exception, asked_at: float) -> bool:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from task_helpers.effects import Effect
+from task_helpers.effects import Effect, Sleep
+from task_helpers.exceptions import CourierError
 
 Argument = bytes | str | int | float
 Command = tuple[Argument, ...]
@@ -39,6 +40,17 @@ class Send(Effect):
         self.blocks = blocks
         self.within = within
         self.unless = unless
+
+
+@dataclass(frozen=True, slots=True)
+class Pause(Sleep):
+    """
+    Before a Redis that gave no answer is asked again.
+
+    - error - for a caller that cannot wait so long.
+    """
+
+    error: CourierError
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.retries": Floor.WORDS,
     "task_helpers.outcomes": Floor.WORDS,
     "task_helpers.effects": Floor.EFFECTS,
+    "task_helpers.forks": Floor.WORDS,
     "task_helpers.couriers.store": Floor.FLOWS,
     "task_helpers.couriers.queues": Floor.FLOWS,
     "task_helpers.couriers.options": Floor.FLOWS,

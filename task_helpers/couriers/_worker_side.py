@@ -13,6 +13,7 @@ from task_helpers.couriers.store import IMPATIENT_SECONDS, End, Store, Way
 from task_helpers.effects import Flow
 from task_helpers.envelopes import Header, header_of
 from task_helpers.exceptions import DeserializationError, TaskExpired
+from task_helpers.forks import restart_after_fork
 from task_helpers.outcomes import NOT_STORED
 from task_helpers.plurals import counted
 
@@ -34,11 +35,16 @@ class WorkerSide:
     """
 
     def __init__(self, store: Store, options: CourierOptions) -> None:
-        self.worker_id = os.urandom(8)
         self._store = store
         self._options = options
-        self._claims = Claims()
         self._wire = Wire(options)
+        self.restart()
+        restart_after_fork(self)
+
+    def restart(self) -> None:
+        """As a worker that has taken nothing."""
+        self.worker_id = os.urandom(8)
+        self._claims = Claims()
         self._look_at: dict[str, float] = {}  # queue -> when to look into it, `time.monotonic()`
         self._unanswered: dict[str, bytes] = {}  # queue -> token of a take that got no answer
 

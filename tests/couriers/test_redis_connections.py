@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from task_helpers.couriers.redis import (
     RedisClientWorkerTaskCourier,
     RedisWorkerTaskCourier,
 )
-from tests.support.faults import Recorder
+from tests.support.faults import LostReplies, Recorder
 from tests.support.servers import RedisServer, free_port
 from tests.support.waiting import Stopwatch, in_thread, wait_until
 
@@ -222,6 +222,44 @@ def test_64_waiters_and_a_worker_hold_few_connections(
 # --- Fork
 
 
+def fork(check: Callable[[], bool]) -> Callable[[], bool]:
+    """Gives what a forked child finds, once it is asked for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork: what is tested
+        child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if check() else 1)
+        finally:
+            os._exit(2)
+    return lambda: os.waitpid(child, 0)[1] == 0
+
+
+def test_a_child_neither_asks_for_nor_holds_batches_of_its_parent(
+    redis_connection: Any, prefix: str
+) -> None:
+    # given a courier that holds a batch, and whose next take was made but got no answer
+    courier = RedisClientWorkerTaskCourier(redis_connection, prefix=prefix, retry_seconds=0)
+    courier.bulk_add_tasks_to_queue(Q, range(3))
+    [held] = courier.get_tasks(Q, 1)
+    LostReplies(courier, "take")
+    with pytest.raises(exceptions.CourierUnavailable):
+        courier.get_tasks(Q, 1)
+    own = courier.worker_id
+
+    # when its process forks, then the child is another worker, which gets another task
+    def child() -> bool:
+        courier.release_tasks(Q)
+        return courier.worker_id != own and [n for _, n in courier.get_tasks(Q, 2)] == [2]
+
+    assert fork(child)()
+    # and the parent has what it took
+    assert [n for _, n in courier.get_tasks(Q, 2)] == [1]
+    courier.return_task_result(Q, held[0], ValueError("its own"))
+    with pytest.raises(exceptions.PerformTaskError, match="its own"):
+        courier.get_task_result(Q, held[0])
+
+
 def test_parent_and_child_go_on_after_a_fork(courier: Any, other: Any) -> None:
     # given a courier in use: it has connections, and a thread waits for a result
     def answer(count: int) -> None:
@@ -233,20 +271,17 @@ def test_parent_and_child_go_on_after_a_fork(courier: Any, other: Any) -> None:
     waiter = in_thread(courier.wait_for_task_result, "later", open_end)
     answers = in_thread(answer, 41)
     assert courier.call(Q, 0, timeout=5) == "answer 0"
+
     # when the process forks
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork: what is tested
-        child = os.fork()
-    if child == 0:
-        try:
-            own = [courier.call(Q, ("child", n), timeout=5) for n in range(20)]
-            os._exit(0 if own == [f"answer {('child', n)}" for n in range(20)] else 1)
-        finally:
-            os._exit(2)
+    def child() -> bool:
+        own = [courier.call(Q, ("child", n), timeout=5) for n in range(20)]
+        return own == [f"answer {('child', n)}" for n in range(20)]
+
+    succeeds = fork(child)
     # then both get their own answers
     for n in range(20):
         assert courier.call(Q, n, timeout=5) == f"answer {n}"
-    assert os.waitpid(child, 0)[1] == 0
+    assert succeeds()
     answers.result(5)
     other.return_task_result("later", open_end, "still here")
     assert waiter.result(5) == "still here"

@@ -17,8 +17,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from task_helpers.couriers._redis.commands import Command
-from task_helpers.couriers._redis.forks import restart_after_fork
 from task_helpers.couriers._redis.link import SHORTEST_TIMEOUT, Connection, Link, packed
+from task_helpers.forks import restart_after_fork
 
 SOCKET_TIMEOUT = 5.0
 """Seconds without a byte after which a connection is taken for dead; above any block."""

@@ -18,11 +18,11 @@ from redis.exceptions import RedisError
 
 from task_helpers.couriers._lookout import Lookout
 from task_helpers.couriers._redis.connections import Connector
-from task_helpers.couriers._redis.forks import restart_after_fork
 from task_helpers.couriers._redis.keys import hint_channel
 from task_helpers.couriers._redis.leading import Lead
 from task_helpers.couriers._redis.subscription import Subscription
 from task_helpers.effects import Listen, News
+from task_helpers.forks import restart_after_fork
 
 RECONNECT_PAUSE = 0.2
 

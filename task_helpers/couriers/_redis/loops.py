@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
-from task_helpers.couriers._redis.forks import restart_after_fork
+from task_helpers.forks import restart_after_fork
 
 
 class Closable(Protocol):

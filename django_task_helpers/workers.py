@@ -8,7 +8,6 @@ is what `manage.py runworker` does, for scripts and tests.
 
 from __future__ import annotations
 
-import inspect
 import traceback
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -184,19 +183,11 @@ def _imported(path: str, where: str) -> WorkerClass:
 
 
 def _check_options(settings: QueueSettings, worker_class: WorkerClass) -> None:
-    allowed = _fields(worker_class)
+    allowed = worker_class.field_names() - {"queue_name"} | {"atomic"}
     if unknown := [name for name in settings.options if name not in allowed]:
         are = "is not a field" if len(unknown) == 1 else "are not fields"
         what = f"{' and '.join(map(repr, unknown))} {are} of {worker_class.__qualname__}"
         raise SettingError("E010", settings.where("OPTIONS"), what, known(allowed, *unknown))
-
-
-def _fields(worker_class: WorkerClass) -> set[str]:
-    """Class fields with or without a default."""
-    names = {name for base in worker_class.__mro__ for name in inspect.get_annotations(base)}
-    names |= {name for name in dir(worker_class) if not callable(getattr(worker_class, name))}
-    names = {name for name in names if not name.startswith("_")}
-    return names - {"queue_name"} | {"atomic"}
 
 
 def _make_worker(

@@ -52,7 +52,7 @@ def defaults(page: Page, heading: str) -> dict[str, Any]:
 
 def public_methods(kind: type, *without: type) -> set[str]:
     inherited = {name for base in without for name in dir(base)}
-    members = inspect.getmembers(kind, inspect.isfunction)
+    members = inspect.getmembers(kind, inspect.isroutine)
     return {name for name, _ in members if not name.startswith("_")} - inherited
 
 

@@ -89,6 +89,7 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.workers._execution": Floor.WORKERS,
     "task_helpers.workers._failures": Floor.WORKERS,
     "task_helpers.workers._fields": Floor.WORKERS,
+    "task_helpers.workers._names": Floor.WORKERS,
     "task_helpers.workers._leases": Floor.WORKERS,
     "task_helpers.workers._crew": Floor.WORKERS,
     "task_helpers.workers._calls": Floor.WORKERS,

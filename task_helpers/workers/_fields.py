@@ -11,6 +11,14 @@ from task_helpers.couriers.store import MAX_BATCH
 from task_helpers.durations import Duration, seconds
 from task_helpers.exceptions import InvalidQueueName
 from task_helpers.retries import ErrorTypes, RetryPolicy
+from task_helpers.workers._names import (
+    check_performing,
+    check_private,
+    field_names,
+    flag_names,
+    is_method,
+    misspelt,
+)
 from task_helpers.workers._splitting import ON_BATCH_ERROR
 
 AUTO = "auto"
@@ -61,28 +69,48 @@ class WorkerFields:
     max_rss: float | None = None
     burst: bool = False
 
+    _awaits = False  # True: its methods may be coroutines
+
     def check_fields(self) -> None:
         """
-        `ValueError` when a class field has a value that no worker can have, or a class defines by
-        chance what is private here.
+        `ValueError` when a class field has a value that no worker can have, a class defines by
+        chance what is private here, or nothing that performs tasks.
         """
-        _check_names(type(self))
+        check_private(type(self))
+        check_performing(self, self._awaits)
         if not self.queue_name:
             raise InvalidQueueName(f"set queue_name of {type(self).__name__}: it works on no queue")
         valid_queue_name(self.queue_name)
         self._check_filling()
-        if not 1 <= (count := self.max_tasks_per_iteration) <= MAX_BATCH:
-            raise ValueError(f"max_tasks_per_iteration must be from 1 to {MAX_BATCH}, not {count}")
-        if self.max_tasks is not None and self.max_tasks < 1:
-            raise ValueError(f"max_tasks must be above 0 or None, not {self.max_tasks}")
-        if self.on_batch_error not in ON_BATCH_ERROR:
+        self._check_flags()
+        if self.max_tasks is not None:
+            whole_number(self.max_tasks, "max_tasks")
+        if self.on_batch_error not in tuple(ON_BATCH_ERROR):  # it may be unhashable
             known = ", ".join(map(repr, ON_BATCH_ERROR))
             raise ValueError(f"on_batch_error must be one of {known}, not {self.on_batch_error!r}")
         if self.max_batch_seconds is not None:
             seconds(self.max_batch_seconds, "max_batch_seconds")
+        if self.max_rss is not None and not _is_positive(self.max_rss):
+            raise ValueError(f"max_rss must be a number of MiB above 0, not {self.max_rss!r}")
         self._policy()
 
+    @classmethod
+    def field_names(cls) -> set[str]:
+        """The names of the class fields, with or without a default, also of those that you add."""
+        return field_names(cls)
+
+    def get_field_concerns(self) -> list[str]:
+        """Lines about names that are nearly those of fields, and do nothing."""
+        kind = type(self).__qualname__
+        return [f"{kind} has {name}: did you mean {near}?" for name, near in misspelt(self)]
+
+    def _check_flags(self) -> None:
+        for name in flag_names(type(self)):
+            if not isinstance(value := getattr(self, name, False), bool):
+                raise ValueError(f"{name} must be True or False, not {value!r:.100}")
+
     def _check_filling(self) -> None:
+        whole_number(self.max_tasks_per_iteration, "max_tasks_per_iteration", 1, MAX_BATCH)
         for name in ("min_tasks", "max_batch_weight"):
             if (value := getattr(self, name)) is not None:
                 whole_number(value, name)
@@ -101,7 +129,7 @@ class WorkerFields:
 
     def _set_fields(self, fields: Mapping[str, Any]) -> None:
         for name, value in fields.items():
-            if callable(getattr(type(self), name, None)):
+            if is_method(type(self), name):
                 raise TypeError(f"{name} is a method of {type(self).__name__}: override it instead")
             setattr(self, name, value)
 
@@ -115,15 +143,5 @@ class WorkerFields:
         )
 
 
-def _check_names(worker_class: type) -> None:
-    """What replaces a part of the loop would fail far from where it is defined."""
-    package = __name__.partition(".")[0]
-    ours, theirs = set[str](), dict[str, str]()
-    for kind in worker_class.__mro__:
-        private = [name for name in vars(kind) if name[0] == "_" and name[:2] != "__"]
-        if kind.__module__.partition(".")[0] == package:
-            ours.update(private)
-        else:
-            theirs.update(dict.fromkeys(private, kind.__qualname__))
-    for name in sorted(ours & theirs.keys()):
-        raise ValueError(f"rename {name} of {theirs[name]}: workers use this name themselves")
+def _is_positive(number: Any) -> bool:
+    return isinstance(number, int | float) and number > 0

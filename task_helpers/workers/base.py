@@ -189,7 +189,7 @@ class BaseWorker(WorkerFields):
     def _work(self, total_iterations: int | None) -> None:
         self._name = name = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
         self.task_courier.renew_leases(self.queue_name, self._name, ())  # raises when it is away
-        for concern in self.task_courier.get_store_concerns():
+        for concern in (*self.get_field_concerns(), *self.task_courier.get_store_concerns()):
             logger.warning("%s", concern)
         limit = self.max_batch_seconds
         limit = None if limit is None else seconds(limit, "max_batch_seconds")

@@ -44,6 +44,7 @@ class BaseAsyncWorker(BaseWorker):
     """
 
     max_concurrent_batches: int = 10
+    _awaits = True
 
     def __init__(
         self, task_courier: WorkerTaskCourier | AsyncWorkerTaskCourier, **fields: Any
@@ -132,7 +133,8 @@ class BaseAsyncWorker(BaseWorker):
     async def _work_async(self, total_iterations: int | None) -> None:
         self._name = name = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
         await self._courier.renew_leases(self.queue_name, name, ())  # raises when it is away
-        for concern in await self._courier.get_store_concerns():
+        concerns = await self._courier.get_store_concerns()
+        for concern in (*self.get_field_concerns(), *concerns):
             logger.warning("%s", concern)
         limit = self.max_batch_seconds
         limit = None if limit is None else seconds(limit, "max_batch_seconds")

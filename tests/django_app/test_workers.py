@@ -34,7 +34,7 @@ def test_queues_come_from_the_settings_and_from_the_workers_of_apps(on_memory) -
     # when the queues are listed
     queues = known_queues()
     # then each has the worker defined for it, else ClassicWorker; nameless classes have none
-    assert list(queues) == ["bulk_data_saving", "gated", "gated_async", "reports"]
+    assert list(queues) == ["bulk_data_saving", "gated", "gated_async", "once", "reports"]
     assert queues["bulk_data_saving"].worker_class is BulkSaveWorker
     assert queues["reports"].worker_class is ClassicWorker
 
@@ -64,7 +64,7 @@ def test_a_field_with_an_impossible_value_names_the_setting(on_memory) -> None:
         build_worker("reports")
     assert str(caught.value).startswith(
         'TASK_HELPERS["QUEUES"]["reports"]["OPTIONS"]: '
-        "max_tasks_per_iteration must be from 1 to 1000, not 5000"
+        "max_tasks_per_iteration must be a whole number from 1 to 1000, not 5000"
     )
 
 

@@ -318,13 +318,6 @@ def test_a_worker_says_that_the_store_is_away_and_that_it_is_back(
     assert caplog.messages.count("The store is back.") == 1
 
 
-def test_a_worker_without_a_body_says_what_to_override(courier: Any) -> None:
-    task_id = courier.add_task_to_queue(Q, 1)
-    BaseWorker(courier, queue_name=Q, burst=True).perform()
-    with pytest.raises(exceptions.PerformTaskError, match="must override perform_tasks"):
-        courier.get_task_result(Q, task_id)
-
-
 def test_perform_single_task_fails_one_task_alone(courier: Any) -> None:
     class Single(BaseWorker):
         queue_name, burst = Q, True

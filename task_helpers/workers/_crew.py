@@ -14,7 +14,7 @@ from task_helpers.exceptions import CourierError
 from task_helpers.plurals import counted
 from task_helpers.tasks import Task
 from task_helpers.workers._execution import as_exception
-from task_helpers.workers._leases import LeaseKeeper
+from task_helpers.workers._held import Held
 
 logger = logging.getLogger("task_helpers.workers")
 
@@ -43,10 +43,10 @@ class Crew:
     `begin` and `dismiss` are called by one thread, the one that takes tasks.
     """
 
-    def __init__(self, size: int, duties: Duties, leases: LeaseKeeper, name: str) -> None:
+    def __init__(self, size: int, duties: Duties, held: Held, name: str) -> None:
         self._size = size
         self._duties = duties
-        self._leases = leases
+        self._held = held
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._ready: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
@@ -90,7 +90,7 @@ class Crew:
             self._at_hand.update((task_id, [task_id]) for task_id, _ in tasks)
             self._busy += len(tasks)
         for task in tasks:
-            self._leases.batch_begins(self._at_hand[task[0]])
+            self._held.begins(self._at_hand[task[0]])
             self._tasks.put(task)
 
     def dismiss(self) -> None:
@@ -107,7 +107,7 @@ class Crew:
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             [result] = self._performed(task)
-            self._leases.batch_waits([task[0]])
+            self._held.waits([task[0]])
             self._ready.put(result)
             with self._changed:
                 self._busy -= 1
@@ -145,7 +145,7 @@ class Crew:
     def _settle(self, results: list[Task]) -> None:
         """What could not be returned is left to its lease."""
         for task_id, _ in results:
-            self._leases.batch_ends([task_id])
+            self._held.ends([task_id])
         with self._changed:
             for task_id, _ in results:
                 self._at_hand.pop(task_id, None)

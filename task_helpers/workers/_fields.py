@@ -73,10 +73,10 @@ class WorkerFields:
 
     def check_fields(self) -> None:
         """
-        `ValueError` when a class field has a value that no worker can have, a class defines by
-        chance what is private here, or nothing that performs tasks.
+        `ValueError` when a class field has a value that no worker can have, a class defines or
+        sets by chance what is private here, or defines nothing that performs tasks.
         """
-        check_private(type(self))
+        check_private(self)
         check_performing(self, self._awaits)
         if not self.queue_name:
             raise InvalidQueueName(f"set queue_name of {type(self).__name__}: it works on no queue")

@@ -34,12 +34,14 @@ def is_method(kind: type, name: str) -> bool:
     return (inspect.isroutine(value) or is_fixed) and name not in _annotated(kind)
 
 
-def check_private(kind: type) -> None:
+def check_private(worker: object) -> None:
     """
     `ValueError` for a private name that workers use too: what replaces a part of the loop would
     fail far from where it is defined.
     """
-    ours, theirs = set[str](), dict[str, str]()
+    kind = type(worker)
+    is_set = [name for name in vars(worker) if inspect.isfunction(getattr(kind, name, None))]
+    ours, theirs = set[str](), dict.fromkeys(is_set, kind.__qualname__)
     for base in kind.__mro__:
         private = [name for name in vars(base) if name[0] == "_" and name[:2] != "__"]
         if _is_ours(base):

@@ -10,24 +10,26 @@ import math
 import os
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import suppress
+from typing import Any, Never
 from uuid import UUID
 
 from task_helpers.couriers.base import WorkerTaskCourier
 from task_helpers.durations import seconds
-from task_helpers.exceptions import CourierError, CourierUnavailable
-from task_helpers.plurals import counted
+from task_helpers.exceptions import CourierError
 from task_helpers.progress import Progress
 from task_helpers.tasks import Task
 from task_helpers.workers._execution import as_exception
 from task_helpers.workers._failures import Failures
 from task_helpers.workers._fields import WorkerFields
+from task_helpers.workers._held import Held
 from task_helpers.workers._leases import LeaseKeeper
 from task_helpers.workers._memory import resident_mib
-from task_helpers.workers._pacing import Pacing, Plan
+from task_helpers.workers._names import check_private
+from task_helpers.workers._outages import Outage, ReturnOutage
+from task_helpers.workers._pacing import Plan
 from task_helpers.workers._progress import ProgressWriter
+from task_helpers.workers._shift import Shift
 from task_helpers.workers._splitting import Batch, perform_batch
 from task_helpers.workers.context import running
 
@@ -35,8 +37,6 @@ logger = logging.getLogger("task_helpers.workers")
 
 IDLE_WAIT = 0.25
 """Seconds in which an idle worker notices that it is to stop."""
-
-OUTAGE_PAUSE = 0.5
 
 
 class Ended(enum.StrEnum):
@@ -59,8 +59,7 @@ class BaseWorker(WorkerFields):
     - ended_by - what ended `perform`.
     """
 
-    _name = ""  # that of this run
-    _beside = False  # True: several batches are performed at the same time
+    _shift_type = Shift
 
     def __init__(self, task_courier: WorkerTaskCourier, **fields: Any) -> None:
         self._set_fields(fields)
@@ -78,12 +77,8 @@ class BaseWorker(WorkerFields):
         self.tasks_performed = 0
         self.iterations_performed = 0
         self.ended_by: Ended | None = None
-        self._batch: list[UUID] = []
-        self._leases: LeaseKeeper | None = None
-        self._progress = ProgressWriter(task_courier)
-        self._failures = Failures(self.get_attempt)
-        self._pacing = Pacing()
-        self._stopping = False  # no Event: its lock may be held when a signal calls `stop`
+        progress, failures = ProgressWriter(task_courier), Failures(self.get_attempt)
+        self.__shift = self._shift_type(progress, failures)
 
     # --- To be overridden
 
@@ -110,7 +105,8 @@ class BaseWorker(WorkerFields):
 
     def wait_for_tasks(self) -> list[Task]:
         """Waits for tasks and takes them. [] when the worker is to stop, or `burst` and no task."""
-        while not self._stopping:
+        shift = self._shift
+        while not shift.stopping:
             plan = self._next_plan()
             try:
                 return self.task_courier.bulk_wait_for_tasks(
@@ -120,8 +116,8 @@ class BaseWorker(WorkerFields):
                     plan.linger,
                     min_tasks=self.min_tasks,
                     max_weight=self.max_batch_weight,
-                    stopping=lambda: self._stopping,
-                    beside=self._beside,
+                    stopping=lambda: shift.stopping,
+                    beside=shift.beside,
                 )
             except TimeoutError:
                 if self.burst:
@@ -140,7 +136,7 @@ class BaseWorker(WorkerFields):
     def set_progress(self, task_id: UUID, fraction: float | None, message: str = "") -> None:
         """As `Context.set_progress`, for `perform_tasks` with many tasks at once."""
         progress = Progress(None if fraction is None else float(fraction), str(message))
-        self._progress.say(self.queue_name, task_id, progress)
+        self._shift.progress.say(self.queue_name, task_id, progress)
 
     def get_attempt(self, task_id: UUID) -> int:
         """Which execution of a task at hand the present one is; 1: the first."""
@@ -160,55 +156,69 @@ class BaseWorker(WorkerFields):
         self.check_fields()
         self.setup()
         try:
+            check_private(self)
             self._work(total_iterations)
         finally:
             self.destroy()
 
     def stop(self) -> None:
         """Ends `perform` after the batch at hand. Safe to call from signal handlers and threads."""
-        self._stopping = True
+        self._shift.stopping = True
 
     def perform_iteration(self) -> bool:
         """One iteration. False when the worker is to end: stopped, or in a burst and no task."""
         tasks = self.wait_for_tasks()
         if not tasks:
-            return not (self.burst or self._stopping)
-        begun = time.monotonic()
-        with self._holding(tasks):
+            return not (self.burst or self._shift.stopping)
+        begun, shift = time.monotonic(), self._shift
+        with shift.holding(tasks):
             results = self._perform(tasks)
-            if self._leases:
-                self._leases.batch_waits(self._batch)
+            shift.held.waits(shift.batch)
             self._return(results)
-        self._pacing.note(len(results), begun, time.monotonic())
+        shift.pacing.note(len(results), begun, time.monotonic())
         self.tasks_performed += len(results)
         self.iterations_performed += 1
         return True
 
     # --- The parts of these
 
+    @property
+    def _shift(self) -> Shift:
+        return self.__shift
+
+    @_shift.setter
+    def _shift(self, value: Never) -> None:
+        raise AttributeError(
+            f"rename _shift of {type(self).__name__}: workers use this name themselves"
+        )
+
     def _work(self, total_iterations: int | None) -> None:
-        self._name = name = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
-        self.task_courier.renew_leases(self.queue_name, self._name, ())  # raises when it is away
+        leases = self._begin_shift()
+        self.task_courier.renew_leases(self.queue_name, self._shift.name, ())  # raises when away
         for concern in (*self.get_field_concerns(), *self.task_courier.get_store_concerns()):
             logger.warning("%s", concern)
-        limit = self.max_batch_seconds
-        limit = None if limit is None else seconds(limit, "max_batch_seconds")
-        self._leases = LeaseKeeper(self.task_courier, self.queue_name, name, limit)
-        self._leases.start()
+        leases.start()
         try:
             self._iterate(total_iterations)
         except Exception:
-            self._batch = []  # left to its lease, as after a crash: it may be the cause
+            self._shift.batch = []  # left to its lease, as after a crash: it may be the cause
             raise
         finally:
-            self._leases.stop()
+            leases.stop()
             self._give_back()
+
+    def _begin_shift(self) -> LeaseKeeper:
+        shift, limit = self._shift, self.max_batch_seconds
+        shift.name = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
+        shift.held = Held()
+        limit = None if limit is None else seconds(limit, "max_batch_seconds")
+        return LeaseKeeper(self.task_courier, self.queue_name, shift.name, shift.held, limit)
 
     def _give_back(self) -> None:
         """When the store cannot be told, the lease runs out and others get the tasks."""
         try:
-            self.task_courier.release_tasks(self.queue_name, self._batch)
-            self.task_courier.say_farewell(self.queue_name, self._name)
+            self.task_courier.release_tasks(self.queue_name, self._shift.batch)
+            self.task_courier.say_farewell(self.queue_name, self._shift.name)
         except CourierError as error:
             logger.warning("The store was not told that the worker stopped: %s", error)
 
@@ -225,22 +235,11 @@ class BaseWorker(WorkerFields):
 
     def _new_batch(self) -> Batch:
         needs_results, on_error = self.needs_result_returning, self.on_batch_error
-        return Batch(needs_results, self.queue_name, on_error, self._failures)
-
-    @contextmanager
-    def _holding(self, tasks: list[Task]) -> Iterator[None]:
-        """The batch at hand. An interrupted worker leaves it marked, to be given back."""
-        self._batch = batch = [task_id for task_id, _ in tasks]
-        if self._leases:
-            self._leases.batch_begins(batch)
-        yield
-        if self._leases:
-            self._leases.batch_ends(batch)
-        self._batch = []
+        return Batch(needs_results, self.queue_name, on_error, self._shift.failures)
 
     def _end(self, done: int, total_iterations: int | None) -> Ended | None:
         """What ends the worker now, between two batches; None: it goes on."""
-        if self._stopping:
+        if self._shift.stopping:
             return Ended.STOPPED
         if done == total_iterations:
             return Ended.ITERATIONS
@@ -252,50 +251,33 @@ class BaseWorker(WorkerFields):
 
     def _perform_through_outages(self) -> Ended | None:
         """One iteration, whatever becomes of the store; what it ended, or None."""
-        away = False
-        while not self._stopping:
+        outage = Outage()
+        while not self._shift.stopping:
             try:
-                if away:
+                if outage.away:
                     self.task_courier.get_queue_stats(self.queue_name, patient=False)
-                    away = False
-                    logger.warning("The store is back.")
-                return None if self.perform_iteration() or self._stopping else Ended.EMPTY
-            except CourierUnavailable as error:
-                away = True
-                logger.warning("Waiting for the store to come back: %s", error)
+                    outage.is_over()
+                return None if self.perform_iteration() or self._shift.stopping else Ended.EMPTY
             except CourierError as error:
-                logger.error("%s. A WRONGTYPE is mended by repair_queue() of a courier.", error)
+                pause = outage.met(error)
             self._abandon_batch()
-            time.sleep(OUTAGE_PAUSE)
+            time.sleep(pause)
         return Ended.STOPPED
 
     def _abandon_batch(self) -> None:
         """Given back, or left to its lease, which this worker then renews no more."""
-        batch, self._batch = self._batch, []
-        if self._leases and batch:
-            self._leases.batch_ends(batch)
         with suppress(CourierError):
-            self.task_courier.release_tasks(self.queue_name, batch)
+            self.task_courier.release_tasks(self.queue_name, self._shift.dropped())
 
     def _return(self, results: list[Task]) -> None:
-        """
-        Results are worth more than a batch performed twice: they wait as long as the store is
-        away. For a lease when the worker is to stop, or the store refuses them.
-        """
-        until, waited = time.monotonic() + self.task_courier.options.lease_ms / 1000, False
+        outage = ReturnOutage(len(results), self.task_courier.options.lease_ms)
         while True:
             try:
                 self.return_task_results(results)
-                break
+                return outage.is_over()
             except CourierError as error:
-                hopeful = isinstance(error, CourierUnavailable) and not self._stopping
-                if not hopeful and time.monotonic() > until:
-                    raise
-                number, waited = counted(len(results), "result"), True
-                logger.warning("Waiting for the store with %s: %s", number, error)
-            time.sleep(OUTAGE_PAUSE)
-        if waited:
-            logger.warning("The store is back.")
+                pause = outage.met(error, self._shift.stopping)
+            time.sleep(pause)
 
     def _acknowledge(self, tasks: list[Task]) -> None:
         failed = [task for task in tasks if isinstance(task[1], Exception)]
@@ -308,7 +290,7 @@ class BaseWorker(WorkerFields):
         if not isinstance(self.linger, str):
             return Plan(self._next_count(), seconds(self.linger, "linger"))
         target = seconds(self.target_latency or 0, "target_latency")
-        return self._pacing.plan(self._next_count(), target, time.monotonic())
+        return self._shift.pacing.plan(self._next_count(), target, time.monotonic())
 
     def _next_count(self) -> int:
         """How many tasks the next batch may have."""
@@ -324,5 +306,5 @@ class BaseWorker(WorkerFields):
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self._failures.note([task[0]], error)
+            self._shift.failures.note([task[0]], error)
             return as_exception(error)

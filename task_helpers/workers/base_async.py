@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable
 from contextvars import copy_context
@@ -17,17 +15,18 @@ from uuid import UUID
 from task_helpers.counts import whole_number
 from task_helpers.couriers.base import WorkerTaskCourier
 from task_helpers.couriers.base_async import AsyncWorkerTaskCourier
-from task_helpers.durations import seconds
 from task_helpers.effects import arun
-from task_helpers.exceptions import CourierError, CourierUnavailable
+from task_helpers.exceptions import CourierError
 from task_helpers.plurals import counted
 from task_helpers.tasks import Task
 from task_helpers.workers._execution import as_exception
 from task_helpers.workers._fields import AUTO
-from task_helpers.workers._leases import LeaseKeeper
+from task_helpers.workers._names import check_private
+from task_helpers.workers._outages import Outage, ReturnOutage
+from task_helpers.workers._shift import AsyncShift
 from task_helpers.workers._splitting import Raised
 from task_helpers.workers._threads import Threads
-from task_helpers.workers.base import IDLE_WAIT, OUTAGE_PAUSE, BaseWorker, Ended
+from task_helpers.workers.base import IDLE_WAIT, BaseWorker, Ended
 from task_helpers.workers.context import running
 
 logger = logging.getLogger("task_helpers.workers")
@@ -45,6 +44,8 @@ class BaseAsyncWorker(BaseWorker):
 
     max_concurrent_batches: int = 10
     _awaits = True
+    _shift: AsyncShift
+    _shift_type = AsyncShift
 
     def __init__(
         self, task_courier: WorkerTaskCourier | AsyncWorkerTaskCourier, **fields: Any
@@ -55,10 +56,7 @@ class BaseAsyncWorker(BaseWorker):
         elif hasattr(given, "bulk_wait_for_tasks"):
             given = given.awaitable()
         super().__init__(task_courier, **fields)  # type: ignore[arg-type]
-        self._courier: AsyncWorkerTaskCourier = given
-        self._batches: dict[asyncio.Task[None], list[UUID]] = {}
-        self._interrupted: list[UUID] = []  # to be given back
-        self._threads = Threads(1, "")  # of this run
+        self._shift.courier = given
 
     # --- To be overridden; `setup` and `destroy` may be coroutines too
 
@@ -81,14 +79,14 @@ class BaseAsyncWorker(BaseWorker):
         """Waits for tasks and takes them. [] when the worker is to stop, or there are none now."""
         plan = self._next_plan()
         try:
-            return await self._courier.bulk_wait_for_tasks(
+            return await self._shift.courier.bulk_wait_for_tasks(
                 self.queue_name,
                 plan.max_count,
                 0 if self.burst else min(IDLE_WAIT, plan.patience),
                 plan.linger,
                 min_tasks=self.min_tasks,
                 max_weight=self.max_batch_weight,
-                stopping=lambda: self._stopping,
+                stopping=lambda: self._shift.stopping,
                 beside=self.max_concurrent_batches > 1,
             )
         except TimeoutError:
@@ -100,8 +98,8 @@ class BaseAsyncWorker(BaseWorker):
         if not self.needs_result_returning:
             failed = [task for task in tasks if isinstance(task[1], Exception)]
             done = [task_id for task_id, result in tasks if not isinstance(result, Exception)]
-            await self._courier.acknowledge_tasks(self.queue_name, done)
-        await self._courier.bulk_return_task_results(self.queue_name, failed, self._policy())
+            await self._shift.courier.acknowledge_tasks(self.queue_name, done)
+        await self._shift.courier.bulk_return_task_results(self.queue_name, failed, self._policy())
 
     # --- Running
 
@@ -114,6 +112,7 @@ class BaseAsyncWorker(BaseWorker):
         self.check_fields()
         await _awaited(self.setup)
         try:
+            check_private(self)
             await self._work_async(total_iterations)
         finally:
             await _awaited(self.destroy)
@@ -131,33 +130,30 @@ class BaseAsyncWorker(BaseWorker):
     # --- The parts of these
 
     async def _work_async(self, total_iterations: int | None) -> None:
-        self._name = name = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
-        await self._courier.renew_leases(self.queue_name, name, ())  # raises when it is away
-        concerns = await self._courier.get_store_concerns()
+        leases, shift = self._begin_shift(), self._shift
+        await shift.courier.renew_leases(self.queue_name, shift.name, ())  # raises when away
+        concerns = await shift.courier.get_store_concerns()
         for concern in (*self.get_field_concerns(), *concerns):
             logger.warning("%s", concern)
-        limit = self.max_batch_seconds
-        limit = None if limit is None else seconds(limit, "max_batch_seconds")
-        self._leases = leases = LeaseKeeper(self.task_courier, self.queue_name, name, limit)
-        self._threads = Threads(self.max_concurrent_batches, f"task_helpers {self.queue_name}")
+        shift.threads = Threads(self.max_concurrent_batches, f"task_helpers {self.queue_name}")
         leases.start()
         try:
             await self._iterate_async(total_iterations)
         finally:
             leases.stop()
-            self._threads.dismiss()
+            shift.threads.dismiss()
             await self._give_back_async()
 
     async def _iterate_async(self, total_iterations: int | None) -> None:
         """What ends it lets the batches at hand end; what interrupts it does not."""
         self.ended_by, begun = None, 0
         while (ended := self._end(begun, total_iterations)) is None:
-            if len(self._batches) >= self.max_concurrent_batches:
+            if len(self._shift.batches) >= self.max_concurrent_batches:
                 await self._next_end()
                 continue
-            was_idle = not self._batches  # before it looks: what still runs may add tasks
+            was_idle = not self._shift.batches  # before it looks: what still runs may add tasks
             tasks = await self._take_through_outages()
-            if self._stopping:
+            if self._shift.stopping:
                 await self._release([task_id for task_id, _ in tasks])
             elif tasks:
                 await self._begin_async(tasks)
@@ -172,37 +168,33 @@ class BaseAsyncWorker(BaseWorker):
 
     async def _next_end(self) -> None:
         """Until a batch at hand has ended, or the worker may have been told to stop."""
-        if self._batches:
+        if self._shift.batches:
             first = asyncio.FIRST_COMPLETED
-            await asyncio.wait(self._batches, timeout=IDLE_WAIT, return_when=first)
+            await asyncio.wait(self._shift.batches, timeout=IDLE_WAIT, return_when=first)
 
     async def _take_through_outages(self) -> list[Task]:
-        away = False
-        while not self._stopping:
+        outage = Outage()
+        while not self._shift.stopping:
             try:
-                if away:
-                    await self._courier.get_queue_stats(self.queue_name, patient=False)
-                    away = False
-                    logger.warning("The store is back.")
+                if outage.away:
+                    await self._shift.courier.get_queue_stats(self.queue_name, patient=False)
+                    outage.is_over()
                 return await self.wait_for_tasks()
-            except CourierUnavailable as error:
-                away = True
-                logger.warning("Waiting for the store to come back: %s", error)
             except CourierError as error:
-                logger.error("%s. A WRONGTYPE is mended by repair_queue() of a courier.", error)
-            await asyncio.sleep(OUTAGE_PAUSE)
+                pause = outage.met(error)
+            await asyncio.sleep(pause)
         return []
 
     async def _begin_async(self, tasks: list[Task]) -> None:
         """Tasks that a worker died with are performed with nothing beside them: who is to blame?"""
         task_ids = [task_id for task_id, _ in tasks]
-        suspects = self._courier.are_suspects(self.queue_name, task_ids)
-        if suspects and self._leases:
-            self._batch = task_ids
-            self._leases.batch_waits(task_ids)
+        suspects = self._shift.courier.are_suspects(self.queue_name, task_ids)
+        if suspects:
+            self._shift.batch = task_ids
+            self._shift.held.waits(task_ids)
             await self._until_idle()
         batch = asyncio.create_task(self._perform_batch(tasks, task_ids))
-        self._batches[batch], self._batch = task_ids, []
+        self._shift.batches[batch], self._shift.batch = task_ids, []
         batch.add_done_callback(self._settle)
         self.tasks_performed += len(tasks)
         self.iterations_performed += 1
@@ -210,33 +202,30 @@ class BaseAsyncWorker(BaseWorker):
             await self._until_idle()
 
     async def _until_idle(self) -> None:
-        while self._batches:
-            await asyncio.wait(self._batches)
+        while self._shift.batches:
+            await asyncio.wait(self._shift.batches)
 
     def _settle(self, batch: asyncio.Task[None]) -> None:
         """
         What could not be returned is left to its lease. So is what was interrupted, unless the
         worker ends before: then it is given back.
         """
-        task_ids = self._batches.pop(batch)
-        if self._leases:
-            self._leases.batch_ends(task_ids)
+        task_ids = self._shift.batches.pop(batch)
+        self._shift.held.ends(task_ids)
         error = None if batch.cancelled() else batch.exception()
         if batch.cancelled() or isinstance(error, KeyboardInterrupt):
-            self._interrupted += task_ids
+            self._shift.interrupted += task_ids
         elif error:
             number = counted(len(task_ids), "task")
             logger.error("The results of %s could not be returned: %s", number, error)
 
     async def _perform_batch(self, tasks: list[Task], task_ids: list[UUID]) -> None:
         begun = time.monotonic()
-        if self._leases:
-            self._leases.batch_begins(task_ids)
+        self._shift.held.begins(task_ids)
         results = await arun(self._new_batch().perform(tasks), self._attempt)
-        if self._leases:
-            self._leases.batch_waits(task_ids)
+        self._shift.held.waits(task_ids)
         await self._return_async(results)
-        self._pacing.note(len(results), begun, time.monotonic())
+        self._shift.pacing.note(len(results), begun, time.monotonic())
 
     async def _attempt(self, run: Any) -> Any:
         """A `CancelledError` of the tasks' own is an error as all others, one of ours is not."""
@@ -254,7 +243,7 @@ class BaseAsyncWorker(BaseWorker):
         if inspect.iscoroutinefunction(function):
             return await function(*arguments)
         run = partial(copy_context().run, self.call_in_thread, function, *arguments)
-        return await self._threads.call(run)
+        return await self._shift.threads.call(run)
 
     async def _one_result(self, task: Task) -> Task:
         try:
@@ -265,43 +254,37 @@ class BaseAsyncWorker(BaseWorker):
         except BaseException as error:
             if _is_our_end(error):
                 raise
-            self._failures.note([task[0]], error)
+            self._shift.failures.note([task[0]], error)
             return task[0], as_exception(error)
 
     async def _return_async(self, results: list[Task]) -> None:
-        """
-        Results are worth more than a batch performed twice: they wait as long as the store is
-        away. For a lease when the worker is to stop, or the store refuses them.
-        """
-        until = time.monotonic() + self._courier.options.lease_ms / 1000
+        outage = ReturnOutage(len(results), self.task_courier.options.lease_ms)
         while True:
             try:
-                return await self.return_task_results(results)
+                await self.return_task_results(results)
+                return outage.is_over()
             except CourierError as error:
-                hopeful = isinstance(error, CourierUnavailable) and not self._stopping
-                if not hopeful and time.monotonic() > until:
-                    raise
-                number = counted(len(results), "result")
-                logger.warning("Waiting for the store with %s: %s", number, error)
-            await asyncio.sleep(OUTAGE_PAUSE)
+                pause = outage.met(error, self._shift.stopping)
+            await asyncio.sleep(pause)
 
     async def _give_back_async(self) -> None:
         """Interrupted batches too. When the store cannot be told, their lease runs out."""
-        for batch in self._batches:
+        shift = self._shift
+        for batch in shift.batches:
             batch.cancel()
-        await asyncio.gather(*self._batches, return_exceptions=True)
-        left, self._interrupted = self._interrupted, []
+        await asyncio.gather(*shift.batches, return_exceptions=True)
+        left, shift.interrupted = shift.interrupted, []
         self.tasks_performed -= len(left)
-        await self._release(self._batch + left)
+        await self._release(shift.batch + left)
         try:
-            await self._courier.say_farewell(self.queue_name, self._name)
+            await self._shift.courier.say_farewell(self.queue_name, self._shift.name)
         except CourierError as error:
             logger.warning("The store was not told that the worker stopped: %s", error)
 
     async def _release(self, task_ids: list[UUID]) -> None:
         """When the store cannot be told, the lease runs out and others get the tasks."""
         try:
-            await self._courier.release_tasks(self.queue_name, task_ids)
+            await self._shift.courier.release_tasks(self.queue_name, task_ids)
         except CourierError as error:
             logger.warning("The store was not told what this worker gives back: %s", error)
 

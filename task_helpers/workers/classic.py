@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from task_helpers.couriers.base import WorkerTaskCourier
 from task_helpers.durations import Duration
 from task_helpers.exceptions import SoftTimeLimitExceeded
 from task_helpers.registry import Registry, registry
@@ -21,9 +20,8 @@ from task_helpers.workers._calls import (
     is_interruption,
     soft_limit_error,
 )
-from task_helpers.workers._coroutines import Loops
 from task_helpers.workers._last_words import end_process
-from task_helpers.workers._watchdog import Watchdog
+from task_helpers.workers._shift import ClassicShift
 from task_helpers.workers.threaded import ThreadedWorker
 
 logger = logging.getLogger("task_helpers.workers")
@@ -52,11 +50,8 @@ class ClassicWorker(ThreadedWorker):
     soft_time_limit: Duration | None = None
     time_limit: Duration | None = None
 
-    def __init__(self, task_courier: WorkerTaskCourier, **fields: Any) -> None:
-        super().__init__(task_courier, **fields)
-        self._watchdog = Watchdog()
-        self._loops = Loops()
-        self._results: list[Task] = []  # of the batch at hand, so far
+    _shift: ClassicShift
+    _shift_type = ClassicShift
 
     def check_fields(self) -> None:
         super().check_fields()
@@ -64,7 +59,7 @@ class ClassicWorker(ThreadedWorker):
 
     def perform_tasks(self, tasks: list[Task]) -> Any:
         """Calls `perform_single_task` for each task."""
-        results = self._results = list[Task]()
+        results = self._shift.results = list[Task]()
         for task in tasks:
             results.append((task[0], self._result_or_error(task)))
         return results
@@ -97,11 +92,12 @@ class ClassicWorker(ThreadedWorker):
         """A coroutine is interrupted by its loop, all else by the watchdog."""
         run = call.run
         if call.is_coroutine:
-            run = partial(self._loops.run, self._coroutine(call), limits.soft)
+            run = partial(self._shift.loops.run, self._coroutine(call), limits.soft)
             limits = limits._replace(soft=None)
         if not limits:
             return run()
-        return self._watchdog.run(run, limits, partial(self._end_process, task_id, call, limits))
+        end = partial(self._end_process, task_id, call, limits)
+        return self._shift.watchdog.run(run, limits, end)
 
     def _coroutine(self, call: Call) -> Callable[[], Coroutine[Any, Any, Any]]:
         return lambda: self.perform_coroutine(call.run())
@@ -112,32 +108,32 @@ class ClassicWorker(ThreadedWorker):
         logger.critical(
             "Task %s in queue %s: %s: the process ends.", task_id, self.queue_name, error.message
         )
-        self._stopping = True
+        self._shift.stopping = True
         end_process(partial(self._say_last, (task_id, error)))
 
     def _say_last(self, failed: Task) -> None:
         """The end of the task, the results that are there, and that the others are not held."""
-        results = [failed]
-        if self._crew:
-            self._taking.acquire(timeout=RETURNING_SECONDS)  # what is given back comes not again
-            self._crew.wait_until_returned(RETURNING_SECONDS)
+        results, shift = [failed], self._shift
+        if shift.crew:
+            shift.taking.acquire(timeout=RETURNING_SECONDS)  # what is given back comes not again
+            shift.crew.wait_until_returned(RETURNING_SECONDS)
         else:
-            results += self._results
+            results += shift.results
         self.return_task_results(results)
         ended = {task_id for task_id, _ in results}
-        others = [task_id for task_id in self._at_hand() if task_id not in ended]
+        others = [task_id for task_id in shift.at_hand() if task_id not in ended]
         self.task_courier.release_tasks(self.queue_name, others)
-        self.task_courier.say_farewell(self.queue_name, self._name)
+        self.task_courier.say_farewell(self.queue_name, shift.name)
 
     def _iterate(self, total_iterations: int | None) -> None:
         try:
             super()._iterate(total_iterations)
         finally:
-            self._watchdog.stop()
-        self._loops.close()  # not of an interrupted worker: it is to leave now
+            self._shift.watchdog.stop()
+        self._shift.loops.close()  # not of an interrupted worker: it is to leave now
 
     def _leave_thread(self) -> None:
         try:
             super()._leave_thread()
         finally:
-            self._loops.close()
+            self._shift.loops.close()

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from typing import Any
-from uuid import UUID
-
 from task_helpers.counts import whole_number
-from task_helpers.couriers.base import WorkerTaskCourier
 from task_helpers.couriers.store import MAX_BATCH
 from task_helpers.tasks import Task
 from task_helpers.workers._crew import Crew, Duties
 from task_helpers.workers._fields import AUTO
+from task_helpers.workers._shift import ThreadedShift
 from task_helpers.workers.base import IDLE_WAIT, BaseWorker
 
 
@@ -24,11 +20,8 @@ class ThreadedWorker(BaseWorker):
     """
 
     threads: int = 1
-    _crew: Crew | None = None
-
-    def __init__(self, task_courier: WorkerTaskCourier, **fields: Any) -> None:
-        super().__init__(task_courier, **fields)
-        self._taking = threading.Lock()  # held by who takes tasks, and by who sees that nobody does
+    _shift: ThreadedShift
+    _shift_type = ThreadedShift
 
     def destroy_thread(self) -> None:
         """Called in each of several threads before it ends."""
@@ -41,21 +34,22 @@ class ThreadedWorker(BaseWorker):
             raise ValueError(f'linger = "auto" is for batches: not with threads = {self.threads}')
 
     def perform_iteration(self) -> bool:
-        if self._crew is None:
+        if (crew := self._shift.crew) is None:
             return super().perform_iteration()
-        with self._taking:
-            while tasks := self._next_tasks(self._crew):
-                if self._begin(self._crew, tasks):
+        with self._shift.taking:
+            while tasks := self._next_tasks(crew):
+                if self._begin(crew, tasks):
                     return True
-        return not (self.burst or self._stopping)
+        return not (self.burst or self._shift.stopping)
 
     def _iterate(self, total_iterations: int | None) -> None:
-        if self.threads == 1 or self._leases is None:
+        if self.threads == 1:
             super()._iterate(total_iterations)
             return
         duties = Duties(self._perform, self._return, self._leave_thread)
-        self._crew = crew = Crew(self.threads, duties, self._leases, self.queue_name)
-        self._beside = True
+        shift = self._shift
+        shift.crew = crew = Crew(self.threads, duties, shift.held, self.queue_name)
+        shift.beside = True
         try:
             super()._iterate(total_iterations)
             while not crew.wait_until_idle(IDLE_WAIT):
@@ -66,14 +60,14 @@ class ThreadedWorker(BaseWorker):
     def _dismiss(self, crew: Crew) -> None:
         """What an interrupted worker has at hand is given back."""
         left = crew.at_hand()
-        self._batch += left
+        self._shift.batch += left
         self.tasks_performed -= len(left)
         crew.dismiss()
-        self._crew = None
+        self._shift.crew = None
 
     def _next_tasks(self, crew: Crew) -> list[Task]:
         """[] when the worker is to stop, or `burst` and there is no task and none at hand."""
-        while not self._stopping:
+        while not self._shift.stopping:
             if not crew.wait_for_room(IDLE_WAIT):
                 continue
             was_idle = crew.wait_until_idle(0)  # before it looks: what still runs may add tasks
@@ -96,16 +90,16 @@ class ThreadedWorker(BaseWorker):
         crew.begin(tasks)
         self.tasks_performed += len(tasks)
         self.iterations_performed += 1
-        while suspects and not self._stopping and not crew.wait_until_idle(IDLE_WAIT):
+        while suspects and not self._shift.stopping and not crew.wait_until_idle(IDLE_WAIT):
             pass
         return True
 
     def _is_alone(self, crew: Crew, tasks: list[Task]) -> bool:
         """Waits until nothing else is at hand; gives the tasks back when the worker is to stop."""
-        with self._holding(tasks):
-            if self._leases:
-                self._leases.batch_waits(self._batch)
-            while not self._stopping:
+        shift = self._shift
+        with shift.holding(tasks):
+            shift.held.waits(shift.batch)
+            while not shift.stopping:
                 if crew.wait_until_idle(IDLE_WAIT):
                     return True
             self._abandon_batch()
@@ -114,10 +108,7 @@ class ThreadedWorker(BaseWorker):
     def _leave_thread(self) -> None:
         self.destroy_thread()
 
-    def _at_hand(self) -> list[UUID]:
-        return self._batch + (self._crew.at_hand() if self._crew else [])
-
     def _next_count(self) -> int:
-        if self._crew is None:
+        if (crew := self._shift.crew) is None:
             return super()._next_count()
-        return int(min(self._crew.room(), self._tasks_left()))
+        return int(min(crew.room(), self._tasks_left()))

@@ -16,7 +16,7 @@ from task_helpers.couriers.options import CourierOptions
 from task_helpers.retries import RetryPolicy
 from task_helpers.serializers import MsgpackSerializer
 from task_helpers.tasks import TaskStatus
-from task_helpers.workers import base
+from task_helpers.workers import _outages
 from task_helpers.workers.base import BaseWorker
 from tests.support.waiting import in_thread, wait_until
 
@@ -39,7 +39,7 @@ def keys(prefix: str) -> QueueKeys:
 @pytest.fixture
 def worker(other: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[BaseWorker]:
     """One that runs, and must run to the end of the test."""
-    monkeypatch.setattr(base, "OUTAGE_PAUSE", 0.01)
+    monkeypatch.setattr(_outages, "PAUSE", 0.01)
     worker = Doubler(other)
     run = in_thread(worker.perform)
     wait_until(lambda: other.get_queue_stats(Q).workers)

@@ -17,7 +17,7 @@ from typing import Any
 import redis
 
 from task_helpers.couriers.redis import RedisWorkerTaskCourier
-from task_helpers.workers import base
+from task_helpers.workers import _outages
 from task_helpers.workers.base import BaseWorker
 from tests.faults.worker import f
 
@@ -36,7 +36,7 @@ def _answer(data: Any) -> int | str:
 def main(port: str, queue: str) -> None:
     faulthandler.enable()
     logging.basicConfig(format="%(process)d %(levelname)s %(message)s")
-    base.OUTAGE_PAUSE = 0.02  # what is broken here is mended in a moment
+    _outages.PAUSE = 0.02  # what is broken here is mended in a moment
     courier = RedisWorkerTaskCourier(redis.Redis(port=int(port)), lease=2)
     worker = AnyDataWorker(courier, queue_name=queue)
     signal.signal(signal.SIGTERM, lambda number, frame: worker.stop())

@@ -16,10 +16,14 @@ from task_helpers import exceptions
 from task_helpers.couriers.memory import MemoryClientTaskCourier
 from task_helpers.couriers.redis import RedisClientWorkerTaskCourier, RedisWorkerTaskCourier
 from task_helpers.workers.base import BaseWorker
+from task_helpers.workers.base_async import BaseAsyncWorker
+from task_helpers.workers.classic import ClassicWorker
+from task_helpers.workers.classic_async import ClassicAsyncWorker
 from tests.support.servers import RedisServer, free_port
 from tests.support.waiting import Stopwatch, in_thread, wait_until
 
 Q = "work"
+LIKELY = ["_batch", "_courier", "_crew", "_leases", "_name", "_results", "_run", "_stopping"]
 
 
 class Echo(BaseWorker):
@@ -284,6 +288,47 @@ def test_private_names_of_ones_own_are_fine(courier: Any) -> None:
         def _save(self) -> None: ...
 
     Own(courier, burst=True).perform()
+
+
+@pytest.mark.parametrize("kind", [BaseWorker, BaseAsyncWorker, ClassicWorker, ClassicAsyncWorker])
+def test_what_a_worker_keeps_for_itself_is_not_the_loops(courier: Any, kind: Any) -> None:
+    # given a worker whose setup sets attributes under likely private names
+    class Keeping(kind):  # type: ignore[misc]
+        def setup(self) -> None:
+            for name in LIKELY:
+                setattr(self, name, name)
+
+        def perform_single_task(self, task: Any) -> Any:
+            return [getattr(self, name) for name in LIKELY]
+
+    task_ids = courier.bulk_add_tasks_to_queue(Q, range(3))
+    # when it works, then it finds them as they were
+    Keeping(courier, queue_name=Q, burst=True, threads=2).perform()
+    assert ended(courier, task_ids) == [LIKELY] * 3
+
+
+@pytest.mark.parametrize("where", ["setup", "__init__"])
+def test_an_attribute_that_would_replace_a_part_of_the_loop_is_refused(
+    courier: Any, where: str
+) -> None:
+    # given a worker that sets, by chance, what the loop calls
+    def begin(self: Any, *arguments: Any, **fields: Any) -> None:
+        getattr(super(Setting, self), where)(*arguments, **fields)
+        self._return = "ticket"
+
+    Setting: Any = type("Setting", (Echo,), {where: begin})
+    # when it is to work, then the error names the class and what to rename
+    with pytest.raises(ValueError, match="rename _return of Setting: workers use this name"):
+        Setting(courier, burst=True).perform()
+
+
+def test_the_one_attribute_of_the_loop_cannot_be_set(courier: Any) -> None:
+    class Night(Echo):
+        def setup(self) -> None:
+            self._shift = "night"
+
+    with pytest.raises(AttributeError, match="rename _shift of Night: workers use this name"):
+        Night(courier, burst=True).perform()
 
 
 @pytest.mark.parametrize("kind", [MemoryClientTaskCourier, object])

@@ -11,6 +11,7 @@ import redis
 
 from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
 from task_helpers.tasks import TaskStatus
+from task_helpers.workers._held import Held
 from task_helpers.workers._leases import LeaseKeeper
 from task_helpers.workers.base import BaseWorker
 from tests.support.waiting import in_thread, wait_until
@@ -70,7 +71,7 @@ def test_what_nobody_performs_is_not_renewed(courier: Any) -> None:
 
 def test_the_lease_thread_survives_any_error(courier: Any, monkeypatch: Any) -> None:
     # given a renewal that fails as none should
-    keeper = LeaseKeeper(courier, Q, "name")
+    keeper = LeaseKeeper(courier, Q, "name", Held())
     failures = iter([RuntimeError("from a credential provider")])
     renew = courier.renew_leases
     renewed = threading.Event()

@@ -14,7 +14,8 @@ from task_helpers import context
 from task_helpers.couriers.memory import MemoryClientWorkerTaskCourier
 from task_helpers.exceptions import CourierError, CourierUnavailable, PerformTaskError
 from task_helpers.tasks import Task, TaskStatus
-from task_helpers.workers import _leases, base
+from task_helpers.workers import _held, _outages, base
+from task_helpers.workers._leases import LeaseKeeper
 from task_helpers.workers.classic import ClassicWorker
 from tests.support.waiting import in_thread, wait_until
 
@@ -284,7 +285,7 @@ def test_results_wait_for_a_store_that_is_away(
     courier: Any, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a store that is away when results come
-    monkeypatch.setattr(base, "OUTAGE_PAUSE", 0.01)
+    monkeypatch.setattr(_outages, "PAUSE", 0.01)
     is_back, give, tried = threading.Event(), courier.bulk_return_task_results, []
 
     def away(queue: str, tasks: list[Task], policy: Any) -> None:
@@ -308,7 +309,7 @@ def test_results_that_the_store_refuses_are_left_to_their_lease(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # given a store that refuses one result
-    monkeypatch.setattr(base, "OUTAGE_PAUSE", 0.01)
+    monkeypatch.setattr(_outages, "PAUSE", 0.01)
     courier = MemoryClientWorkerTaskCourier(lease=0.2)
     give = courier.bulk_return_task_results
 
@@ -343,20 +344,21 @@ def test_each_task_has_the_whole_time_of_a_batch(
 ) -> None:
     # given two tasks at hand, of which one began a minute before the other
     now, ended = [0.0], []
-    monkeypatch.setattr(_leases, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    keeper = _leases.LeaseKeeper(courier, Q, "name", max_batch_seconds=100)
+    monkeypatch.setattr(_held, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    held = _held.Held()
+    keeper = LeaseKeeper(courier, Q, "name", held, max_batch_seconds=100)
     monkeypatch.setattr(keeper, "_end_process", lambda: ended.append(now[0]))
     first, second, third = [UUID(int=1)], [UUID(int=2)], [UUID(int=3)]
-    keeper.batch_begins(first)
+    held.begins(first)
     now[0] = 60
     for later in (second, third):
-        keeper.batch_begins(later)
+        held.begins(later)
     # when time passes and they end, or wait for the store, in time
-    keeper.batch_waits(first)
+    held.waits(first)
     for moment in (99, 100, 159):
         now[0] = moment
         keeper.step()
-    keeper.batch_ends(second)
+    held.ends(second)
     assert ended == []
     # then only the one that is still performed when its own time is over ends the process
     now[0] = 160

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import mmap
 import os
 import signal
 import sys
@@ -44,10 +45,21 @@ class Child:
 
 
 class ParentLink:
-    """A pipe whose reading end sees the parent die, however it dies."""
+    """
+    What children see of their parent: a pipe whose reading end sees it die, however it dies, and a
+    byte with the signal that it got.
+    """
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
+        self._got = mmap.mmap(-1, 1)  # shared by all that are forked
+
+    @property
+    def got(self) -> signal.Signals | None:
+        return signal.Signals(self._got[0]) if self._got[0] else None
+
+    def note(self, number: signal.Signals) -> None:
+        self._got[0] = number
 
     def watch(self) -> None:
         """In the child: asks it to stop, as a signal would, when the parent is gone."""
@@ -62,6 +74,7 @@ class ParentLink:
     def close(self) -> None:
         os.close(self._reader)
         os.close(self._writer)
+        self._got.close()
 
 
 def start_child(run: RunChild, link: ParentLink) -> Child:

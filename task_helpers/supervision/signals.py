@@ -48,6 +48,10 @@ class SignalInbox:
         return received
 
 
+Announce = Callable[[signal.Signals], None]
+"""What is said when the first signal has come."""
+
+
 class StopSignals:
     """
     How a worker is asked to stop, from `with` on, in the main thread; elsewhere, as in a test,
@@ -56,6 +60,10 @@ class StopSignals:
     The first one of either kind calls `stop`: the worker ends after the batch at hand. `insist`
     raises `KeyboardInterrupt`, once, on which a worker gives its batch back. A number in both
     asks at first and insists from then on.
+
+    - announce - called by the handler of the first one, in the middle of anything: no lock may be
+      waited for.
+    - passed_on - what a supervisor got itself; None: nothing.
     """
 
     def __init__(
@@ -63,26 +71,45 @@ class StopSignals:
         stop: Callable[[], None],
         ask: Collection[signal.Signals],
         insist: Collection[signal.Signals],
+        *,
+        announce: Announce = lambda number: None,
+        passed_on: Callable[[], signal.Signals | None] = lambda: None,
     ) -> None:
         self._stop = stop
+        self._announce = announce
+        self._passed_on = passed_on
         self._ask = ask
         self._insist = insist
         self.received: list[signal.Signals] = []
         self.forced = False
 
     @classmethod
-    def of_terminal(cls, stop: Callable[[], None]) -> Self:
+    def of_terminal(
+        cls, stop: Callable[[], None], announce: Announce = lambda number: None
+    ) -> Self:
         """For a worker without a supervisor: the second SIGTERM or Ctrl-C insists."""
         both = (signal.SIGTERM, signal.SIGINT)
-        return cls(stop, ask=both, insist=both)
+        return cls(stop, ask=both, insist=both, announce=announce)
 
     @classmethod
-    def of_child(cls, stop: Callable[[], None]) -> Self:
+    def of_child(
+        cls,
+        stop: Callable[[], None],
+        passed_on: Callable[[], signal.Signals | None] = lambda: None,
+    ) -> Self:
         """
         For a child of a supervisor: SIGQUIT insists. SIGTERM does not, however often it comes: a
         service manager may send it to all processes, beside the supervisor that passes it on.
         """
-        return cls(stop, ask=(signal.SIGTERM,), insist=(signal.SIGQUIT,))
+        ask, insist = (signal.SIGTERM,), (signal.SIGQUIT,)
+        return cls(stop, ask=ask, insist=insist, passed_on=passed_on)
+
+    @property
+    def cause(self) -> signal.Signals | None:
+        """What somebody sent, where a supervisor sent another one; None: nothing came."""
+        if not self.received:
+            return None
+        return self._passed_on() or self.received[-1 if self.forced else 0]
 
     def __enter__(self) -> Self:
         self._pid = os.getpid()
@@ -105,6 +132,8 @@ class StopSignals:
         insists = received in self._insist and (received not in self._ask or bool(self.received))
         self.received.append(received)
         self._stop()
+        if len(self.received) == 1:
+            self._announce(received)
         if insists and not self.forced:
             self.forced = True
             raise KeyboardInterrupt

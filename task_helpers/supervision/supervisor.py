@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from task_helpers.exit_codes import CUT_SHORT, DONE, FAILED, RECYCLE
 from task_helpers.supervision.process import Child, ParentLink, RunChild, start_child
-from task_helpers.supervision.signals import SignalInbox
+from task_helpers.supervision.signals import Announce, SignalInbox
 
 logger = logging.getLogger("task_helpers.supervision")
 
@@ -64,15 +64,23 @@ class Supervisor:
     - bury - called with the worker id of each child that died; says whether it held tasks.
     - processes - how many children.
     - drain - seconds to finish the batches at hand when it is to stop.
+    - announce - called with the first signal.
     """
 
     def __init__(
-        self, run_child: RunChild, bury: Callable[[bytes], object], *, processes: int, drain: float
+        self,
+        run_child: RunChild,
+        bury: Callable[[bytes], object],
+        *,
+        processes: int,
+        drain: float,
+        announce: Announce = lambda number: None,
     ) -> None:
         self._run_child = run_child
         self._bury = bury
         self._seats = [Seat() for _ in range(processes)]
         self._drain = drain
+        self._announce = announce
         self._deadlines: list[tuple[float, signal.Signals]] | None = None
         self._link = ParentLink()
         self._proven = False
@@ -86,11 +94,15 @@ class Supervisor:
                 self._start_due()
                 for number in inbox.wait(self._pause()):
                     if number != signal.SIGCHLD:
-                        self._stop(number)
+                        self._hear(number)
                 self._reap()
                 self._press()
         self._link.close()
         return self._exit_code()
+
+    def signal_got(self) -> signal.Signals | None:
+        """The last one that asked it to stop; children may ask too. None: there was none."""
+        return self._link.got
 
     @property
     def stopping(self) -> bool:
@@ -124,10 +136,16 @@ class Supervisor:
 
     # --- Stopping
 
-    def _stop(self, number: signal.Signals) -> None:
-        """A second signal is impatient: whatever was to follow later follows now."""
-        now = time.monotonic()
+    def _hear(self, number: signal.Signals) -> None:
         self.received.append(number)
+        self._link.note(number)
+        if len(self.received) == 1:
+            self._announce(number)
+        self._stop()
+
+    def _stop(self) -> None:
+        """The second time is impatient: whatever was to follow later follows now."""
+        now = time.monotonic()
         if self._deadlines is None:
             self._tell(signal.SIGTERM)
             leave = now + self._drain
@@ -180,7 +198,7 @@ class Supervisor:
         logger.critical("Worker process %d could not start: giving up.", child.pid)
         self._failed = True
         if not self.stopping:
-            self._stop(signal.SIGTERM)
+            self._stop()
 
     def _bury_safely(self, child: Child) -> bool:
         """The supervisor must not die of it: the lease runs out all the same."""

@@ -133,7 +133,7 @@ def test_an_idle_worker_ends_within_a_second(start, courier, command: str, numbe
     # then it does, at once and cleanly
     assert stopwatch.seconds < AT_ONCE
     assert code == 0, printed
-    assert "stopped (SIGTERM): 0 tasks" in printed
+    assert f"stopped ({signal.Signals(number).name}): 0 tasks" in printed
     assert courier.get_queue_stats("gated").workers == []
 
 
@@ -158,6 +158,27 @@ def test_a_signal_in_the_middle_of_a_batch_lets_it_finish(start, courier, queue:
     assert courier.get_task_status(queue, later_id) == TaskStatus.WAITING
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_a_signal_does_is_said_at_once(start, courier, alone: bool, number: int) -> None:
+    # given a worker in the middle of a batch, in the command's process or under its supervisor
+    courier.add_task_to_queue("gated", 1)
+    worker = start("runworker", "gated", *(["--iterations", "9"] if alone else []))
+    worker.wait_until_taken(1)
+    # when it is asked to end
+    worker.signal(number)
+    # then it says what it waits for, before that comes
+    name = signal.Signals(number).name
+    line = worker.wait_for_line(f"{name}: ")
+    assert "stops after the batch at hand" in line
+    assert "a second one (Ctrl-C, SIGTERM) gives it back and stops now" in line
+    worker.open_gate()
+    code, printed = worker.wait()
+    # and in the end it names the signal that came
+    assert code == 0
+    assert f"stopped ({name}): 1 task in 1 batch" in printed
+
+
 @pytest.mark.parametrize("queue", QUEUES)
 def test_a_second_signal_gives_the_batch_back(start, courier, queue: str) -> None:
     # given a worker in the middle of a batch that does not end, asked to end
@@ -173,7 +194,7 @@ def test_a_second_signal_gives_the_batch_back(start, courier, queue: str) -> Non
     # then it leaves now and says so
     assert stopwatch.seconds < AT_ONCE
     assert code == 128 + signal.SIGINT, printed
-    assert "stopped (SIGQUIT in the middle of a batch, which was given back): 0 tasks" in printed
+    assert "stopped (SIGINT in the middle of a batch, which goes back to the queue): 0 tasks" in printed
     assert "Traceback" not in printed
     # and the tasks can be taken at once
     assert {task_id for task_id, _ in courier.get_tasks(queue)} == set(task_ids)

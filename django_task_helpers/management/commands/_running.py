@@ -6,6 +6,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from signal import Signals
 
 from django.utils.autoreload import run_with_reloader
 
@@ -111,13 +113,13 @@ class WorkerRun:
         )
 
     def _cause(self, error: BaseException | None) -> str:
-        received = self.signals.received
-        if self.signals.forced:
-            return f"{received[-1].name} in the middle of a batch, which was given back"
+        got = self.signals.cause
+        if got and self.signals.forced:
+            return f"{got.name} in the middle of a batch, which goes back to the queue"
         if error is not None:
             return type(error).__name__
-        if received:
-            return received[0].name
+        if got:
+            return got.name
         return str(self._worker.ended_by or "it was told to stop")
 
 
@@ -129,3 +131,17 @@ def _capacity(worker: BaseWorker) -> str:
 
 def _path(worker: BaseWorker) -> str:
     return f"{type(worker).__module__}.{type(worker).__qualname__}"
+
+
+def stopping_text(number: Signals, queue: str, when: str = "") -> str:
+    """What is said at once, since the batch at hand may take its time."""
+    return (
+        f"{number.name}: the worker on queue {queue} stops after the batch at hand{when}; a second "
+        "one (Ctrl-C, SIGTERM) gives it back and stops now."
+    )
+
+
+def write_at_once(text: str) -> None:
+    """For handlers of signals, which may interrupt who writes, or who holds the lock of a log."""
+    with suppress(OSError):
+        os.write(2, f"{text}\n".encode())

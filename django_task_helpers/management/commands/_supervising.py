@@ -7,10 +7,11 @@ import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from signal import Signals
 
 from django.db import connections
 
-from django_task_helpers.management.commands._running import Say, WorkerRun
+from django_task_helpers.management.commands._running import Say, WorkerRun, stopping_text
 from task_helpers.exceptions import CourierUnavailable
 from task_helpers.exit_codes import CUT_SHORT, DONE, RECYCLE
 from task_helpers.supervision.signals import StopSignals
@@ -54,10 +55,13 @@ class Supervision:
         self._reach_store(worker)
         connections.close_all()  # no child may share a socket with another
         supervisor = Supervisor(
-            self._run_child,
+            lambda worker_id: self._run_child(worker_id, supervisor.signal_got),
             lambda dead: worker.task_courier.reclaim_tasks_of(worker.queue_name, dead),
             processes=self.processes,
             drain=self.drain,
+            announce=lambda number: self.say(
+                stopping_text(number, worker.queue_name, f", within {self.drain:g} s")
+            ),
         )
         return supervisor.run()
 
@@ -68,7 +72,7 @@ class Supervision:
             self.say(f"Waiting for the store: {error}")
             worker.task_courier.get_queue_stats(worker.queue_name)
 
-    def _run_child(self, worker_id: bytes) -> int:
+    def _run_child(self, worker_id: bytes, passed_on: Callable[[], Signals | None]) -> int:
         worker = self.make_worker()
         worker.task_courier.worker_id = worker_id
         if worker.max_rss is not None:
@@ -78,7 +82,7 @@ class Supervision:
             iterations=self._iterations(),
             courier=self.courier,
             say=self.say,
-            signals=StopSignals.of_child(worker.stop),
+            signals=StopSignals.of_child(worker.stop, passed_on),
         )
         try:
             run.perform()

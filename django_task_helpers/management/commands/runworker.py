@@ -6,6 +6,8 @@ import logging
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
+from functools import partial
+from signal import Signals
 from typing import Any
 
 from django.conf import settings
@@ -14,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from django_task_helpers.conf import DEFAULT_ALIAS
 from django_task_helpers.couriers import couriers
-from django_task_helpers.management.commands._running import WorkerRun
+from django_task_helpers.management.commands._running import WorkerRun, stopping_text, write_at_once
 from django_task_helpers.management.commands._supervising import Supervision
 from django_task_helpers.workers import UnknownQueue, build_worker, known_queues
 from task_helpers.couriers.store import MAX_BATCH
@@ -92,7 +94,7 @@ class Command(BaseCommand):
             iterations=options["iterations"],
             courier=_courier(queue, options),
             say=self._say,
-            signals=StopSignals.of_terminal(worker.stop),
+            signals=StopSignals.of_terminal(worker.stop, partial(self._announce, queue)),
         )
 
     def _make_supervision(self, queue: str, options: dict[str, Any]) -> Supervision:
@@ -114,6 +116,10 @@ class Command(BaseCommand):
         elif self._say_at_all:
             self.stdout.write(text)
             self.stdout.flush()
+
+    def _announce(self, queue: str, number: Signals) -> None:
+        if self._say_at_all:
+            write_at_once(stopping_text(number, queue))
 
     def _complain(self, text: str) -> None:
         self.stderr.write(self.style.ERROR(text))

@@ -52,7 +52,7 @@ def test_a_second_signal_gives_back_what_is_performed(start, courier) -> None:
     assert stopwatch.seconds < AT_ONCE
     assert code == 128 + signal.SIGINT, printed
     assert "Traceback" not in printed
-    assert "which was given back): 10 tasks" in printed
+    assert "which goes back to the queue): 10 tasks" in printed
     assert {task_id for task_id, _ in courier.get_tasks(Q)} == set(slow)
 
 

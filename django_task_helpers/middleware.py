@@ -7,6 +7,7 @@ import math
 from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.cache import patch_vary_headers
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.log import log_response
 from django.utils.translation import gettext as _
@@ -21,7 +22,7 @@ from task_helpers.exceptions import (
 
 logger = logging.getLogger("django_task_helpers.middleware")
 
-UNAVAILABLE = (QueueFull, StoreFull, CourierUnavailable)
+NOT_ADDED = (QueueFull, StoreFull)
 TOO_LATE = (TaskTimeout, TaskExpired)
 
 PROBLEM = "application/problem+json"
@@ -33,11 +34,12 @@ class TaskErrorMiddleware(MiddlewareMixin):
     """
     Answers for views that let errors of a courier pass, sync and async:
 
-    503 for `QueueFull` and `StoreFull`: nothing was added; and for `CourierUnavailable`: where the
-        store was lost during a wait, the task may be performed all the same
+    503 for `QueueFull` and `StoreFull`: nothing was added
+    503 for `CourierUnavailable`, which says so: where the store was lost during a wait, the task
+        may be performed all the same
     504 for `TaskTimeout` and `TaskExpired`: no result came in time
 
-    Both with `Retry-After`, and with problem details (RFC 9457) or one line of text, as the client
+    All with `Retry-After`, and with problem details (RFC 9457) or one line of text, as the client
     prefers. The error itself goes to the log, as one warning. Other errors pass.
 
     - retry_after - seconds after which to try again, where the error does not say it.
@@ -46,13 +48,11 @@ class TaskErrorMiddleware(MiddlewareMixin):
     retry_after = 5
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if isinstance(error, UNAVAILABLE):
-            status, detail = HTTPStatus.SERVICE_UNAVAILABLE, _("This cannot be taken on now.")
-        elif isinstance(error, TOO_LATE):
-            status, detail = HTTPStatus.GATEWAY_TIMEOUT, _("No answer in time.")
-        else:
+        if (meaning := _meaning(error)) is None:
             return None
+        status, detail = meaning
         response = _problem(request, status, f"{detail} {_('Try again later.')}")
+        patch_vary_headers(response, ["Accept"])
         response["Retry-After"] = math.ceil(getattr(error, "retry_after", self.retry_after))
         text = f"{type(error).__name__}: {error}"
         log_response(
@@ -63,6 +63,16 @@ class TaskErrorMiddleware(MiddlewareMixin):
             level="warning",
         )
         return response
+
+
+def _meaning(error: Exception) -> tuple[HTTPStatus, str] | None:
+    if isinstance(error, NOT_ADDED):
+        return HTTPStatus.SERVICE_UNAVAILABLE, _("This cannot be taken on now.")
+    if isinstance(error, CourierUnavailable):
+        return HTTPStatus.SERVICE_UNAVAILABLE, _("It is not known whether this was taken on.")
+    if isinstance(error, TOO_LATE):
+        return HTTPStatus.GATEWAY_TIMEOUT, _("No answer in time.")
+    return None
 
 
 def _problem(request: HttpRequest, status: HTTPStatus, detail: str) -> HttpResponse:

@@ -26,6 +26,7 @@ ERRORS: dict[str, Exception] = {
     "failed": exceptions.PerformTaskError("the task failed"),
 }
 NOT_NOW = "This cannot be taken on now. Try again later."
+NOT_KNOWN = "It is not known whether this was taken on. Try again later."
 TOO_LATE = "No answer in time. Try again later."
 
 
@@ -61,7 +62,7 @@ def get(request: pytest.FixtureRequest, client: Client) -> Get:
     [
         ("full", 503, "3", NOT_NOW),
         ("store", 503, "5", NOT_NOW),
-        ("away", 503, "5", NOT_NOW),
+        ("away", 503, "5", NOT_KNOWN),
         ("timeout", 504, "5", TOO_LATE),
         ("expired", 504, "5", TOO_LATE),
     ],
@@ -99,6 +100,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 def test_the_body_is_what_the_client_prefers(get: Get, accept: str, content_type: str) -> None:
     response = get("full", accept=accept)
     assert response["Content-Type"] == content_type
+    assert response["Vary"] == "Accept", "a cache must not give one client the answer of another"
     assert NOT_NOW in response.content.decode()
 
 

@@ -59,6 +59,8 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.outcomes": Floor.WORDS,
     "task_helpers.effects": Floor.EFFECTS,
     "task_helpers.forks": Floor.WORDS,
+    "task_helpers.couriers.parcels": Floor.FLOWS,
+    "task_helpers.couriers.stats": Floor.FLOWS,
     "task_helpers.couriers.store": Floor.FLOWS,
     "task_helpers.couriers.queues": Floor.FLOWS,
     "task_helpers.couriers.options": Floor.FLOWS,

@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
 
 from task_helpers.couriers.base import TaskCourier
-from task_helpers.couriers.store import QueueStats
+from task_helpers.couriers.stats import QueueStats
 from task_helpers.exceptions import CourierUnavailable, TaskHelpersError
 
 

@@ -8,7 +8,8 @@ from typing import Self
 
 from task_helpers import ids
 from task_helpers.couriers._wire import Wire
-from task_helpers.couriers.store import IN_LINE, Look, Placement, Store
+from task_helpers.couriers.parcels import IN_LINE, Look, Placement
+from task_helpers.couriers.store import Store
 from task_helpers.effects import Flow, Listen, News
 from task_helpers.exceptions import CourierUnavailable, TaskLost, TaskTimeout
 from task_helpers.outcomes import NOT_STORED

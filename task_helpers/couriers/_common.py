@@ -8,7 +8,8 @@ from uuid import UUID
 
 from task_helpers.couriers._upkeep_flows import UpkeepFlows
 from task_helpers.couriers.options import CourierOptions
-from task_helpers.couriers.store import QueueStats, Store
+from task_helpers.couriers.stats import QueueStats
+from task_helpers.couriers.store import Store
 from task_helpers.effects import Flow, Perform, run
 from task_helpers.tasks import DeadLetter
 

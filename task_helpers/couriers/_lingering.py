@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from task_helpers.couriers.store import Line
+from task_helpers.couriers.parcels import Line
 
 LOOKS = 8
 """So often per linger the line is looked at: a batch that is full waits an eighth of it at most."""

@@ -11,7 +11,8 @@ from task_helpers import ids
 from task_helpers.counts import whole_number
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers.options import HEAVIEST, LONGEST_KEY, AddOptions, CallOptions
-from task_helpers.couriers.store import IN_LINE, Placement, Store
+from task_helpers.couriers.parcels import IN_LINE, Placement
+from task_helpers.couriers.store import Store
 from task_helpers.durations import milliseconds, timestamp_ms
 from task_helpers.effects import Flow
 from task_helpers.envelopes import NO_DEADLINE

@@ -17,8 +17,8 @@ from task_helpers.couriers._worker_side import (
     report_refused,
     silent_end,
 )
+from task_helpers.couriers.parcels import Again, End, Way
 from task_helpers.couriers.queues import valid_queue_name
-from task_helpers.couriers.store import Again, End, Way
 from task_helpers.effects import Flow
 from task_helpers.envelopes import NO_DEADLINE, with_attempts
 from task_helpers.exceptions import TaskHelpersError

@@ -16,8 +16,9 @@ from task_helpers.couriers._claims import Claim
 from task_helpers.couriers._lingering import Lingering
 from task_helpers.couriers._wire import Opener
 from task_helpers.couriers._worker_side import UNHELD, WorkerSide, silent_end
+from task_helpers.couriers.parcels import End, Taken, TakeOptions
 from task_helpers.couriers.queues import valid_queue_name
-from task_helpers.couriers.store import MAX_BATCH, End, Store, Taken, TakeOptions
+from task_helpers.couriers.store import MAX_BATCH, Store
 from task_helpers.durations import Duration, seconds
 from task_helpers.effects import Flow, Sleep
 from task_helpers.envelopes import HEADER_BYTES, header_of

@@ -11,8 +11,10 @@ from uuid import UUID
 from task_helpers import ids
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers.options import CourierOptions
+from task_helpers.couriers.parcels import Buried
 from task_helpers.couriers.queues import valid_queue_name
-from task_helpers.couriers.store import IMPATIENT_SECONDS, Buried, QueueStats, Store
+from task_helpers.couriers.stats import QueueStats
+from task_helpers.couriers.store import IMPATIENT_SECONDS, Store
 from task_helpers.effects import Flow
 from task_helpers.envelopes import open_envelope, renewed
 from task_helpers.exceptions import DeserializationError, TaskHelpersError

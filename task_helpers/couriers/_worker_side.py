@@ -9,7 +9,8 @@ import time
 from task_helpers.couriers._claims import Claim, Claims
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers.options import CourierOptions
-from task_helpers.couriers.store import IMPATIENT_SECONDS, End, Store, Way
+from task_helpers.couriers.parcels import End, Way
+from task_helpers.couriers.store import IMPATIENT_SECONDS, Store
 from task_helpers.effects import Flow
 from task_helpers.envelopes import Header, header_of
 from task_helpers.exceptions import DeserializationError, TaskExpired

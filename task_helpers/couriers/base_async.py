@@ -16,7 +16,8 @@ from task_helpers.couriers._client_flows import ClientFlows
 from task_helpers.couriers._upkeep_flows import UpkeepFlows
 from task_helpers.couriers._worker_flows import WorkerFlows
 from task_helpers.couriers.options import AddOptions, CallOptions, CourierOptions
-from task_helpers.couriers.store import QueueStats, Store
+from task_helpers.couriers.stats import QueueStats
+from task_helpers.couriers.store import Store
 from task_helpers.durations import Duration
 from task_helpers.effects import Effect, Flow, Perform, arun
 from task_helpers.progress import Progress

@@ -8,11 +8,23 @@ script or one transaction each, and safe to repeat when its reply was lost. Ids 
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypedDict, Unpack
+from typing import Protocol, Unpack
 
 from task_helpers.couriers._lookout import Lookout
+from task_helpers.couriers.parcels import (
+    IN_LINE,
+    Again,
+    Buried,
+    End,
+    Line,
+    Look,
+    Placement,
+    Reclaimed,
+    Taken,
+    TakeOptions,
+)
+from task_helpers.couriers.stats import QueueStats
 from task_helpers.effects import Flow
 from task_helpers.tasks import TaskStatus
 
@@ -30,165 +42,6 @@ PROGRESS_KEPT_MS = 24 * 3_600_000
 
 IMPATIENT_SECONDS = 1.0
 """For what is good to know, or polite to do, and not worth a wait for a store that is away."""
-
-
-COUNTED = ("done", "failed", "expired", "cancelled")
-"""The ends that are counted, as fields of `QueueStats`."""
-
-
-class Way(enum.StrEnum):
-    """
-    How a worker ends a task.
-
-    - DONE - a success; accepted while the task is unfinished, whoever ran it: the first one wins.
-    - FAILED - an error; accepted only under the lease of its batch.
-    - DEAD - as FAILED, and the task is kept among the dead letters.
-    - EXPIRED - as FAILED, but it was not performed: its deadline had passed.
-    """
-
-    DONE = "done"
-    FAILED = "failed"
-    DEAD = "dead"
-    EXPIRED = "expired"
-
-
-class End(NamedTuple):
-    """One task's end. An empty outcome is not stored; the channel gets the hint."""
-
-    way: Way
-    task_id: bytes
-    outcome: bytes
-    channel: bytes
-
-
-class Again(NamedTuple):
-    """A failed task that is performed again after `delay` ms, with its attempts counted."""
-
-    task_id: bytes
-    envelope: bytes
-    delay: int
-    priority: int
-
-
-class Buried(NamedTuple):
-    """A dead letter: the task, the outcome that its waiter got, and when, ms since 1970."""
-
-    task_id: bytes
-    envelope: bytes
-    outcome: bytes
-    buried_at: int
-
-
-class TakeOptions(TypedDict, total=False):
-    """
-    What else a take may be asked for.
-
-    - beside - the process performs other batches beside this one: a crash blames no task alone,
-      unless they are suspects, which the caller performs by themselves.
-    - max_weight - the batch ends before the task that would exceed it, unless it is the first.
-    """
-
-    beside: bool
-    max_weight: int | None
-
-
-class Placement(NamedTuple):
-    """
-    Where new tasks stand.
-
-    - priority - -100 to 100, higher ones are taken first.
-    - delay - ms from now before which none is taken; due - the same as a point in time.
-    - weight - how much of a batch each of them takes.
-    """
-
-    priority: int = 0
-    delay: int = 0
-    due: int = 0
-    weight: int = 1
-
-    @property
-    def later(self) -> bool:
-        """They are not for now."""
-        return bool(self.delay or self.due)
-
-
-IN_LINE = Placement()
-
-
-class Taken(NamedTuple):
-    """
-    - tasks - (id, envelope) of the batch.
-    - now - the store's clock.
-    - next_due - when the next delayed task is due; None when there is none.
-    - overdue - tokens of batches whose lease has run out.
-    - suspects - a worker died with these tasks.
-    """
-
-    tasks: list[tuple[bytes, bytes]]
-    now: int
-    next_due: int | None
-    overdue: list[bytes]
-    suspects: bool = False
-
-
-class Line(NamedTuple):
-    """
-    What waits to be taken.
-
-    - length - about how many tasks.
-    - oldest_made_at - when the first of them was made, ms since 1970 on its client's clock; 0 for
-      suspects, which wait for no company, and when there is none.
-    - now - the store's clock.
-    """
-
-    length: int
-    oldest_made_at: int
-    now: int
-
-
-class Reclaimed(NamedTuple):
-    """
-    - back - how many tasks were queued again.
-    - convicted - (id, envelope) of a task convicted of killing workers: the caller now holds its
-      batch under a fresh lease and has to finish it as DEAD.
-    """
-
-    back: int
-    convicted: tuple[bytes, bytes] | None
-
-
-class Look(NamedTuple):
-    """What is known of an awaited task: its outcome, or whether it is still unfinished."""
-
-    outcome: bytes | None
-    unfinished: bool
-
-
-class QueueStats(NamedTuple):
-    """
-    The numbers of a queue at one moment.
-
-    - waiting, delayed, running, dead - tasks in each state; suspects count as waiting.
-    - oldest_made_at - when the oldest of the tasks next in line was made (there is a line per
-      kind: priorities, suspects), ms since 1970; None: nothing waits.
-    - workers - names of the workers that reported within the last minute.
-    - done, failed, expired, cancelled - how many tasks ended so within the last hour; those that
-      became dead letters have failed.
-    - drain_rate - tasks a second that workers perform while more of them wait than they take; None
-      where there is no such backlog, or no worker has ended a batch of it.
-    """
-
-    waiting: int
-    delayed: int
-    running: int
-    dead: int
-    oldest_made_at: int | None
-    workers: list[str]
-    done: int = 0
-    failed: int = 0
-    expired: int = 0
-    cancelled: int = 0
-    drain_rate: float | None = None
 
 
 class Store(Protocol):

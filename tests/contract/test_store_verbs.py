@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from task_helpers import outcomes
-from task_helpers.couriers.store import End, Placement, Way
+from task_helpers.couriers.parcels import End, Placement, Way
 from task_helpers.envelopes import NO_CHANNEL, Header
 from task_helpers.exceptions import TaskCancelled
 from task_helpers.ids import made_at_ms, new_ids

@@ -14,7 +14,7 @@ from task_helpers.couriers._client_flows import ClientFlows
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers._worker_flows import WorkerFlows
 from task_helpers.couriers.options import CourierOptions
-from task_helpers.couriers.store import Line, Look, Taken, Way
+from task_helpers.couriers.parcels import Line, Look, Taken, Way
 from task_helpers.effects import Listen, Sleep
 from task_helpers.envelopes import Header
 from task_helpers.retries import RetryPolicy

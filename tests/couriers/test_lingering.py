@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from task_helpers.couriers._lingering import LONGEST_PAUSE, LOOKS, SHORTEST_PAUSE, Lingering
-from task_helpers.couriers.store import Line
+from task_helpers.couriers.parcels import Line
 
 MADE = 1_000_000
 

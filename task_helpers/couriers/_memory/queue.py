@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from task_helpers.couriers._memory.tally import CANCELLED, Tally
-from task_helpers.couriers.store import CONVICTING_CRASHES, Again, Buried, End, Way
+from task_helpers.couriers.parcels import Again, Buried, End, Way
+from task_helpers.couriers.store import CONVICTING_CRASHES
 
 RANK_OF_NONE = 100
 """The rank of priority 0; tasks of a lower rank are taken first."""

@@ -12,20 +12,20 @@ from task_helpers.couriers._lookout import Lookout
 from task_helpers.couriers._memory.queue import RANK_OF_NONE, MemoryQueue
 from task_helpers.couriers._memory.server import MemoryServer, Place, Step
 from task_helpers.couriers.options import CourierOptions
-from task_helpers.couriers.store import (
+from task_helpers.couriers.parcels import (
     IN_LINE,
-    WORKER_FORGOTTEN_MS,
     Again,
     Buried,
     End,
     Line,
     Look,
     Placement,
-    QueueStats,
     Reclaimed,
     Taken,
     TakeOptions,
 )
+from task_helpers.couriers.stats import QueueStats
+from task_helpers.couriers.store import WORKER_FORGOTTEN_MS
 from task_helpers.effects import Flow
 from task_helpers.ids import made_at_ms
 from task_helpers.outcomes import NOT_STORED

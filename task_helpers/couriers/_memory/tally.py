@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from task_helpers.couriers.store import COUNTED, Way
+from task_helpers.couriers.parcels import Way
+from task_helpers.couriers.stats import COUNTED
 
 MINUTE_MS = 60_000
 KEPT_MINUTES = 60

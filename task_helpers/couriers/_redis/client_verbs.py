@@ -11,7 +11,7 @@ from task_helpers.couriers._lookout import Lookout
 from task_helpers.couriers._redis.admission import Admission
 from task_helpers.couriers._redis.chunks import chunks
 from task_helpers.couriers._redis.commands import Argument, Command
-from task_helpers.couriers.store import IN_LINE, Look, Placement
+from task_helpers.couriers.parcels import IN_LINE, Look, Placement
 from task_helpers.effects import Flow
 from task_helpers.envelopes import NO_CHANNEL, open_envelope
 from task_helpers.exceptions import CourierError, DeserializationError, QueueFull

@@ -9,7 +9,8 @@ from task_helpers import outcomes, progress
 from task_helpers.couriers._redis.chunks import chunks
 from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers._redis.verbs import Verbs
-from task_helpers.couriers.store import COUNTED, Buried, QueueStats
+from task_helpers.couriers.parcels import Buried
+from task_helpers.couriers.stats import COUNTED, QueueStats
 from task_helpers.effects import Flow
 from task_helpers.exceptions import CourierError
 from task_helpers.ids import made_at_ms

@@ -10,17 +10,8 @@ from task_helpers.couriers._redis.chunks import chunks, grouped
 from task_helpers.couriers._redis.commands import Argument, Command
 from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers._redis.verbs import Verbs
-from task_helpers.couriers.store import (
-    CONVICTING_CRASHES,
-    PROGRESS_KEPT_MS,
-    WORKER_FORGOTTEN_MS,
-    Again,
-    End,
-    Line,
-    Reclaimed,
-    Taken,
-    TakeOptions,
-)
+from task_helpers.couriers.parcels import Again, End, Line, Reclaimed, Taken, TakeOptions
+from task_helpers.couriers.store import CONVICTING_CRASHES, PROGRESS_KEPT_MS, WORKER_FORGOTTEN_MS
 from task_helpers.effects import Flow
 from task_helpers.envelopes import NO_CHANNEL
 from task_helpers.ids import made_at_ms

@@ -14,32 +14,36 @@ What `manage.py check` says of `TASK_HELPERS`. It opens no connection.
     task_helpers.E011   no courier has this alias
     task_helpers.E012   two workers for one queue
     task_helpers.E013   an app's `workers.py` cannot be imported
+    task_helpers.E014   a worker whose constructor raises
     task_helpers.W001   django-channels has a command `runworker` too
     task_helpers.W002   `TASK_HELPERS` is not set
+    task_helpers.W003   a worker has what is nearly the name of a field
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
 from django.core.checks import CheckMessage, Error, Warning
 
-from django_task_helpers.conf import SettingError, is_set, read_settings
+from django_task_helpers.conf import SettingError, read_settings
 from django_task_helpers.couriers.building import build_courier
-from django_task_helpers.workers import WorkerClass, make_queue, worker_classes, worker_courier
+from django_task_helpers.workers import (
+    WorkerClass,
+    make_queue,
+    make_worker,
+    worker_classes,
+    worker_courier,
+)
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
-    """What is wrong in its shape; if nothing, each courier and queue that cannot be made."""
+    """What is wrong in its shape; if nothing, each courier and worker that cannot be made."""
     settings, errors = read_settings()
     found = errors or (*_courier_errors(settings.couriers.values()), *_queue_errors())
-    kind = Error if is_set() else Warning
-    return [
-        kind(error.problem, hint=f"{error.remedy}.", id=error.id)
-        for error in {error.problem: error for error in found}.values()
-    ]
+    return [_message(error) for error in {error.problem: error for error in found}.values()]
 
 
 def check_command_name(**_: Any) -> list[CheckMessage]:
@@ -56,7 +60,10 @@ def check_command_name(**_: Any) -> list[CheckMessage]:
 
 def _courier_errors(settings: Any) -> Iterator[SettingError]:
     for courier in settings:
-        yield from _error(build_courier, courier)
+        try:
+            build_courier(courier)
+        except SettingError as error:
+            yield error
 
 
 def _queue_errors() -> Iterator[SettingError]:
@@ -66,15 +73,20 @@ def _queue_errors() -> Iterator[SettingError]:
         yield error
         found = {}
     for name in sorted(read_settings()[0].queues.keys() | found.keys()):
-        yield from _error(_make_courier_too, name, found.get(name, []))
+        yield from _worker_errors(name, found.get(name, []))
 
 
-def _make_courier_too(name: str, found: list[WorkerClass]) -> None:
-    worker_courier(make_queue(name, found).courier)
-
-
-def _error(function: Callable[..., object], *arguments: Any) -> Iterator[SettingError]:
+def _worker_errors(name: str, found: list[WorkerClass]) -> Iterator[SettingError]:
     try:
-        function(*arguments)
+        queue = make_queue(name, found)
+        worker = make_worker(queue, worker_courier(queue.courier))
     except SettingError as error:
         yield error
+        return
+    for concern in worker.get_field_concerns():
+        yield SettingError("W003", queue.worker_class.__module__, concern, "rename it")
+
+
+def _message(error: SettingError) -> CheckMessage:
+    kind = Warning if error.id.startswith("task_helpers.W") else Error
+    return kind(error.problem, hint=f"{error.remedy}.", id=error.id)

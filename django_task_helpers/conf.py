@@ -111,10 +111,6 @@ def read_settings() -> tuple[TaskHelpersSettings, tuple[SettingError, ...]]:
     return reader.read(value), tuple(reader.errors)
 
 
-def is_set() -> bool:
-    return getattr(django_settings, SETTING, None) is not None
-
-
 def place(*keys: str) -> str:
     """How a place in the setting is written in messages: TASK_HELPERS["QUEUES"]["mail"]."""
     return SETTING + "".join(f'["{key}"]' for key in keys)

@@ -8,6 +8,8 @@ is what `manage.py runworker` does, for scripts and tests.
 
 from __future__ import annotations
 
+import inspect
+import sysconfig
 import traceback
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -104,7 +106,22 @@ def build_worker(queue_name: str, courier: str | None = None, **fields: Any) -> 
         )
     queue = queues[queue_name]
     task_courier = worker_courier(courier or queue.courier)
-    return _make_worker(queue, task_courier, fields)
+    return make_worker(queue, task_courier, **fields)
+
+
+def make_worker(queue: Queue, task_courier: WorkerTaskCourier, **fields: Any) -> BaseWorker:
+    """As `build_worker`. Opens no connection. Raises `SettingError` for what is no worker."""
+    given = {**queue.options, **fields}
+    if queue.worker_class.queue_name != queue.name:
+        given["queue_name"] = queue.name
+    worker = _constructed(queue, task_courier, given)
+    try:
+        worker.check_fields()
+        live_among_databases(worker)
+    except (ValueError, TypeError) as error:
+        where, remedy = _blamed(queue, fields, str(error))
+        raise SettingError("E010", where, str(error), remedy) from error
+    return worker
 
 
 def worker_courier(alias: str) -> WorkerTaskCourier:
@@ -144,8 +161,13 @@ def _import_workers(config: AppConfig) -> ModuleType:
 def _place(error: Exception) -> str:
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}"
-    line = traceback.extract_tb(error.__traceback__)[-1]
+    lines = traceback.extract_tb(error.__traceback__)
+    line = next((line for line in reversed(lines) if not _is_of_python(line.filename)), lines[-1])
     return f"{line.filename}, line {line.lineno}"
+
+
+def _is_of_python(filename: str) -> bool:
+    return filename.startswith(("<", sysconfig.get_path("stdlib")))
 
 
 def _is_worker_class(value: Any) -> TypeGuard[WorkerClass]:
@@ -156,7 +178,7 @@ def _check_name(name: str, found: list[WorkerClass]) -> None:
     try:
         valid_queue_name(name)
     except InvalidQueueName as error:
-        where = f"{found[0].__module__}.{found[0].__qualname__}.queue_name"
+        where = f"{_path(found[0])}.queue_name"
         raise SettingError("E008", where, str(error), "rename it") from error
 
 
@@ -164,7 +186,7 @@ def _chosen(settings: QueueSettings, found: list[WorkerClass]) -> WorkerClass:
     if settings.worker:
         return _imported(settings.worker, settings.where("WORKER"))
     if len(found) > 1:
-        paths = " and ".join(f"{c.__module__}.{c.__qualname__}" for c in found)
+        paths = " and ".join(map(_path, found))
         remedy = f"name one of them as {settings.where('WORKER')}, or rename a queue"
         where = place("QUEUES", settings.name)
         raise SettingError("E012", where, f"has the workers {paths}", remedy)
@@ -190,17 +212,32 @@ def _check_options(settings: QueueSettings, worker_class: WorkerClass) -> None:
         raise SettingError("E010", settings.where("OPTIONS"), what, known(allowed, *unknown))
 
 
-def _make_worker(
+def _constructed(
     queue: Queue, task_courier: WorkerTaskCourier, fields: Mapping[str, Any]
 ) -> BaseWorker:
-    given = {**queue.options, **fields}
-    if queue.worker_class.queue_name != queue.name:
-        given["queue_name"] = queue.name
-    worker = queue.worker_class(task_courier, **given)
+    worker_class = queue.worker_class
     try:
-        worker.check_fields()
-        live_among_databases(worker)
-    except (ValueError, TypeError) as error:
-        where, remedy = place("QUEUES", queue.name, "OPTIONS"), "correct it there or in the class"
-        raise SettingError("E010", where, str(error), remedy) from error
-    return worker
+        inspect.signature(worker_class).bind(task_courier, **fields)
+    except TypeError as error:
+        what = f"{worker_class.__qualname__} takes no fields: {error}"
+        remedy = "let its __init__ have **fields, and pass them on"
+        raise SettingError("E010", place("QUEUES", queue.name, "OPTIONS"), what, remedy) from error
+    try:
+        return worker_class(task_courier, **fields)
+    except Exception as error:  # whatever code of the project raises
+        what = f"cannot be made: {type(error).__name__}: {error}"
+        remedy = f"correct {_place(error)}"
+        raise SettingError("E014", _path(worker_class), " ".join(what.split()), remedy) from error
+
+
+def _blamed(queue: Queue, fields: Mapping[str, Any], complaint: str) -> tuple[str, str]:
+    """Where the field that is complained about was set, and what to do."""
+    if given := [f"{name}={value!r}" for name, value in fields.items() if name in complaint]:
+        return f"queue {queue.name} with {', '.join(given)}", "give another value, or what it needs"
+    if queue.options:
+        return place("QUEUES", queue.name, "OPTIONS"), "correct it there or in the class"
+    return _path(queue.worker_class), "correct it there"
+
+
+def _path(worker_class: WorkerClass) -> str:
+    return f"{worker_class.__module__}.{worker_class.__qualname__}"

@@ -22,6 +22,7 @@ from django_task_helpers.bulk.rows import (
     with_keys,
 )
 from django_task_helpers.bulk.unique import are_a_constraint, are_unique
+from task_helpers.counts import whole_number
 from task_helpers.tasks import Task
 
 
@@ -67,6 +68,8 @@ class BulkCreateWorker(RowsWorker):
         than one row may have: its caller would get the row of another one.
         """
         super().check_fields()
+        if self.batch_size is not None:
+            whole_number(self.batch_size, "batch_size")
         self._check_columns("update_fields", "unique_fields")
         if self.ignore_conflicts and self.update_conflicts:
             raise ValueError("conflicts are either ignored or updated: choose one of them")

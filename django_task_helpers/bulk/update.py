@@ -17,6 +17,7 @@ from django_task_helpers.bulk.rows import (
     sorted_out,
     with_keys,
 )
+from task_helpers.counts import whole_number
 from task_helpers.tasks import Task
 
 REFUSALS = (ValidationError, ObjectDoesNotExist)
@@ -58,6 +59,12 @@ class BulkUpdateWorker(RowsWorker):
         self.queryset().bulk_update(instances, fields, batch_size=self.batch_size)
 
     # --- Running
+
+    def check_fields(self) -> None:
+        """`ValueError` also for a `batch_size` that is none."""
+        super().check_fields()
+        if self.batch_size is not None:
+            whole_number(self.batch_size, "batch_size")
 
     def perform_tasks(self, tasks: list[Task]) -> list[Task]:
         """Each row as `result` shows it, or what refused it."""

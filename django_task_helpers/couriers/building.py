@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from typing import Any, cast
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import redis
 from django.conf import settings as django_settings
@@ -155,11 +156,23 @@ def _connection(settings: CourierSettings, needed: bool) -> Any:
 
 
 def _of_location(settings: CourierSettings) -> redis.Redis:
+    url = settings.location or ""
     try:
-        return redis.Redis.from_url(settings.location or "")
-    except ValueError as error:
+        client = redis.Redis.from_url(url)
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # says what of the URL it does not take
+        _check_database(urlsplit(url))
+        return client
+    except (ValueError, TypeError) as error:
         remedy = "write a URL such as redis://127.0.0.1:6379/0"
         raise SettingError("E006", settings.where("LOCATION"), str(error), remedy) from error
+
+
+def _check_database(url: SplitResult) -> None:
+    """A word would be database 0 without a sound. The path of a unix:// URL is that of a socket."""
+    number = unquote(url.path).strip("/")
+    if url.scheme != "unix" and number and not number.isdecimal():
+        raise ValueError(f"{number!r:.100} is no number of a database")
 
 
 def _of_cache(settings: CourierSettings) -> redis.Redis:

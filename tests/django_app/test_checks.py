@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -9,6 +10,7 @@ from uuid import uuid4
 import pytest
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 
@@ -42,6 +44,10 @@ def courier(**keys: Any) -> dict[str, Any]:
 
 def queue(**keys: Any) -> dict[str, Any]:
     return courier(BACKEND=MEMORY) | {"QUEUES": {"mail": keys}}
+
+
+def bulk(**options: Any) -> dict[str, Any]:
+    return queue(WORKER="django_task_helpers.bulk.BulkCreateWorker", OPTIONS=options)
 
 
 ON_DEFAULT = 'TASK_HELPERS["COURIERS"]["default"]'
@@ -81,6 +87,26 @@ WRONG = [
     (queue(OPTIONS={"max_task": 5}), "E010", f"{ON_MAIL}[\"OPTIONS\"]: 'max_task' is not a field"),
     (queue(OPTIONS={"a": 5, "b": 6}), "E010", "'a' and 'b' are not fields of ClassicWorker"),
     (queue(OPTIONS={"perform_tasks": 5}), "E010", "'perform_tasks' is not a field"),
+    (queue(OPTIONS={"threads": "8"}), "E010", f'{ON_MAIL}["OPTIONS"]: threads must be a whole'),
+    (queue(OPTIONS={"linger": "auto"}), "E010", "needs a target_latency"),
+    (queue(OPTIONS={"max_tasks_per_iteration": 5000}), "E010", "from 1 to 1000, not 5000"),
+    (queue(OPTIONS={"retry_on": ["OSError"]}), "E010", "retry_on must be types of errors"),
+    (queue(OPTIONS={"time_limit": "1m"}), "E010", "time_limit must be a number of seconds"),
+    (queue(OPTIONS={"atomic": "replica"}), "E010", "atomic names 'replica', which is no database"),
+    (queue(OPTIONS={"burst": "no"}), "E010", "burst must be True or False, not 'no'"),
+    (bulk(model="shop.Shelf"), "E010", "model of BulkCreateWorker: App 'shop' doesn't have"),
+    (bulk(model="auth.User", fields="id"), "E010", "fields must be a list of names"),
+    (bulk(model="auth.User", using="replica"), "E010", "there is no database 'replica'"),
+    (bulk(model="auth.User", batch_size=0), "E010", "batch_size must be a whole number above 0"),
+    (
+        bulk(model="auth.User", unique_fields=["email"], ignore_conflicts=True),
+        "E010",
+        "email of auth.User is not unique",
+    ),
+    (courier(BACKEND=REDIS, LOCATION="redis://localhost/zero"), "E006", "'zero' is no number of"),
+    (courier(BACKEND=REDIS, LOCATION="redis://localhost/0/1"), "E006", "'0/1' is no number of"),
+    (courier(BACKEND=REDIS, LOCATION="redis://localhost/?db=x"), "E006", "db"),
+    (courier(BACKEND=REDIS, LOCATION="redis://localhost?dbb=1"), "E006", "dbb"),
     (queue(COURIER="defalt"), "E011", f"{ON_MAIL}[\"COURIER\"]: there is no courier 'defalt'"),
 ]
 
@@ -152,6 +178,87 @@ def test_the_queue_name_of_a_worker_class_is_checked_too(on_memory) -> None:
     [message] = found()
     assert message.id == "task_helpers.E008"
     assert message.msg.startswith("misnamed.workers.Spaced.queue_name: 'with space'")
+
+
+@pytest.mark.parametrize(
+    ("queue_name", "id", "text"),
+    [
+        ("slow", "E010", "odd.workers.Slow: linger must be a number of seconds"),
+        ("idle", "E010", "odd.workers.Idle: override perform_tasks or perform_single_task"),
+        ("broken", "E014", "odd.workers.Broken: cannot be made: KeyError: 'A_KEY_THAT_NOBODY"),
+    ],
+)
+def test_what_is_wrong_in_a_class_is_found_where_it_is(
+    on_memory, queue_name: str, id: str, text: str
+) -> None:
+    on_memory(INSTALLED_APPS=with_app("odd"))
+    [message] = [m for m in found() if text in m.msg]
+    assert message.id == f"task_helpers.{id}"
+    with pytest.raises(ImproperlyConfigured) as caught:
+        build_worker(queue_name)
+    assert str(caught.value).startswith(message.msg)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_worker_that_cannot_be_made_leads_to_the_line(on_memory) -> None:
+    on_memory(INSTALLED_APPS=with_app("odd"))
+    [message] = [m for m in found() if m.id == "task_helpers.E014"]
+    assert re.fullmatch(r"correct .*/odd/workers\.py, line \d+\.", message.hint)
+
+
+def test_a_misspelt_field_is_a_warning(on_memory) -> None:
+    on_memory(INSTALLED_APPS=with_app("odd"))
+    [message] = [m for m in found() if m.id == "task_helpers.W003"]
+    assert not message.is_serious()
+    assert message.msg == (
+        "odd.workers: Slipped has max_task_per_iteration: did you mean max_tasks_per_iteration?"
+    )
+
+
+def test_a_constructor_that_takes_no_fields_can_be_given_none(on_memory) -> None:
+    on_memory({"plain": {"OPTIONS": {"linger": 1}}}, INSTALLED_APPS=with_app("odd"))
+    [message] = [m for m in found() if "plain" in m.msg]
+    assert message.id == "task_helpers.E010"
+    assert message.msg.endswith(
+        "[\"OPTIONS\"]: Plain takes no fields: got an unexpected keyword argument 'linger'"
+    )
+
+
+def test_options_may_change_a_class_that_is_a_value(on_memory) -> None:
+    # given a worker whose class has a model
+    on_memory({"groups": {"OPTIONS": {"model": User}}}, INSTALLED_APPS=with_app("odd"))
+    # when the settings name another one, then that is no error
+    assert not [m for m in found() if "groups" in m.msg]
+    assert build_worker("groups").model is User
+
+
+def test_the_checks_open_no_connection(configured, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given that nothing may be connected with
+    def refuse(*_: Any) -> Any:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    workers = {
+        "a": {"WORKER": "task_helpers.workers.classic_async.ClassicAsyncWorker"},
+        "b": {"OPTIONS": {"threads": 3, "atomic": False}},
+        "c": {
+            "WORKER": "django_task_helpers.bulk.BulkCreateWorker",
+            "OPTIONS": {
+                "model": "auth.User",
+                "unique_fields": ["username"],
+                "update_conflicts": True,
+                "update_fields": ["email"],
+            },
+        },
+        "d": {
+            "WORKER": "django_task_helpers.bulk.BulkGetWorker",
+            "OPTIONS": {"model": "auth.User"},
+        },
+    }
+    at = {"BACKEND": REDIS, "LOCATION": NOWHERE}
+    configured({"COURIERS": {"default": at}, "QUEUES": workers})
+    # when the project is checked, then all workers are looked at
+    assert found() == []
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ def test_reload_waits_for_code_that_can_be_loaded(start, tmp_path: Path) -> None
     module = tmp_path / "changing" / "workers.py"
     module.parent.mkdir()
     (module.parent / "__init__.py").touch()
-    half = "from task_helpers.workers.base import BaseWorker\n\n\nclass Worker(BaseWorker):\n"
+    half = "from task_helpers.workers.classic import *\n\n\nclass Worker(ClassicWorker):\n"
     whole = f"{half}    queue_name = 'changing'\n"
     module.write_text(whole)
     worker = start("runworker", "changing", "--reload", path=tmp_path, app="changing")

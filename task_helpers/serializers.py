@@ -327,8 +327,8 @@ def _short(text: str) -> str:
     return line if len(line) <= 80 else f"{line[:77]}..."
 
 
-# A property of a type and what to pass instead; the first that fits. Asked of the type, never of
-# the object: to ask a lazy object would load it.
+_CALLABLE: Final[Any] = Callable
+# What a type may be and what to pass instead. Never asked of the object: a lazy one would load.
 _HINTS: Final[tuple[tuple[Callable[[type], bool], str], ...]] = (
     (lambda kind: issubclass(kind, Enum), "pass its value"),
     (lambda kind: kind.__name__ == "__proxy__", "pass str(text), it is a lazy translation"),
@@ -337,7 +337,7 @@ _HINTS: Final[tuple[tuple[Callable[[type], bool], str], ...]] = (
     (lambda kind: hasattr(kind, "values_list"), "pass list(queryset.values()) or primary keys"),
     (lambda kind: hasattr(kind, "read"), "pass its path or its content"),
     (lambda kind: issubclass(kind, BaseException), "pass str(error)"),
-    (lambda kind: issubclass(kind, Callable), "pass its name"),  # type: ignore[arg-type]
+    (lambda kind: issubclass(kind, _CALLABLE), 'pass its name, or {"function": it} to call it'),
     (is_dataclass, "pass dataclasses.asdict(it)"),
     (lambda kind: issubclass(kind, Awaitable), "await it and pass what it returns"),
     (lambda kind: issubclass(kind, Iterable), "pass list(it)"),

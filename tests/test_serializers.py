@@ -374,7 +374,7 @@ REFUSED: list[tuple[Callable[[], Any], str, str]] = [
     (Product, "Product", "pass its primary key and load it in the worker"),
     (lambda: Product, "type", "pass its name"),
     (QuerySet, "QuerySet", "pass list(queryset.values())"),
-    (lambda: a_function, "function", "pass its name"),
+    (lambda: a_function, "function", 'pass its name, or {"function": it} to call it'),
     (lambda: "".join, "builtin_function_or_method", "pass its name"),
     (lambda: int, "type", "pass its name"),
     (lambda: (n for n in ()), "generator", "pass list(it)"),

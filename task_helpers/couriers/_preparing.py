@@ -77,6 +77,11 @@ class Preparing:
 def refuse_unknown(options: CallOptions, kind: type[CallOptions]) -> None:
     """What `Unpack` promises to type checkers is nothing at run time."""
     for name in options.keys() - kind.__annotations__.keys():
+        if name in AddOptions.__annotations__:
+            raise TypeError(
+                f"call takes no {name}: it waits for the result, and no longer than its timeout. "
+                "Add the task by add_task_to_queue, then use wait_for_task_result"
+            )
         known = ", ".join(kind.__annotations__)
         raise TypeError(f"{name!r} is no option of a task: use {known}")
 

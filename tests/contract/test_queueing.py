@@ -255,6 +255,16 @@ def test_options_that_cannot_be_add_nothing(
     assert stand.leftovers(queue) == []
 
 
+@pytest.mark.parametrize("name", ["delay", "run_at", "expires"])
+def test_a_call_says_which_options_are_of_a_task_that_is_added(
+    client: Any, queue: str, name: str
+) -> None:
+    with pytest.raises(TypeError, match=rf"call takes no {name}: .* add_task_to_queue") as caught:
+        client.call(queue, 1, timeout=1, **{name: 1})
+    assert "\n" not in str(caught.value)
+    assert client.get_queue_stats(queue).waiting == 0
+
+
 def test_an_unknown_option_is_a_type_error(client: Any, queue: str) -> None:
     with pytest.raises(TypeError, match="prioritet"):
         client.add_task_to_queue(queue, 1, prioritet=1)

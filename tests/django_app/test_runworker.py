@@ -64,6 +64,27 @@ def test_burst_performs_what_waits_and_ends(on_memory) -> None:
 
 
 @pytest.mark.parametrize(
+    ("worker", "options", "capacity"),
+    [
+        ("classic.ClassicWorker", {}, "1 task a batch"),
+        ("classic.ClassicWorker", {"threads": 3}, "3 tasks at the same time"),
+        ("classic_async.ClassicAsyncWorker", {}, "100 tasks at the same time"),
+        ("classic_async.ClassicAsyncWorker", {"max_concurrent_batches": 1}, "1 task a batch"),
+        (
+            "classic_async.ClassicAsyncWorker",
+            {"max_tasks_per_iteration": 20, "max_concurrent_batches": 5},
+            "20 tasks a batch, 5 batches at the same time",
+        ),
+    ],
+)
+def test_it_says_how_much_it_performs_at_a_time(
+    on_memory, worker: str, options: dict[str, Any], capacity: str
+) -> None:
+    on_memory({"sums": {"WORKER": f"task_helpers.workers.{worker}", "OPTIONS": options}})
+    assert f", up to {capacity}, pid" in run("sums", burst=True).splitlines()[0]
+
+
+@pytest.mark.parametrize(
     ("arguments", "performed", "cause"),
     [
         (["--iterations", "2"], 2, "all iterations are done"),
@@ -160,13 +181,22 @@ def test_a_project_that_logs_the_lines_gets_them_there_only(
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["sum"], "there is no queue 'sum': did you mean 'sums'? known: bulk_data_saving, sums."),
+        (["sum"], "there is no queue 'sum': did you mean 'sums'? known: bulk_data_saving, sums, w"),
         (["sums", "--courier", "x"], "there is no courier 'x': known: default"),
         (["sums", "--batch-size", "1001"], "'1001' is not a whole number from 1 to 1000"),
         (["sums", "--iterations", "0"], "'0' is not a whole number above 0"),
         (["sums", "--max-tasks", "x"], "'x' is not a whole number above 0"),
         (["sums", "--linger", "-1"], "'-1' is not a number of seconds from 0"),
-        (["sums", "--linger", "auto"], 'linger = "auto" needs a target_latency'),
+        (["sums", "--linger", "auto"], "--linger auto needs --target-latency SECONDS, or"),
+        (
+            ["sums", "--linger", "auto", "--target-latency", "1", "--threads", "3"],
+            "queue sums with linger='auto', threads=3: linger = \"auto\" is for batches: not with",
+        ),
+        (
+            ["waits", "--threads", "3"],
+            "ClassicAsyncWorker has no threads: it awaits. Set max_con",
+        ),
+        (["bulk_data_saving", "--threads", "3"], "BulkSaveWorker has no threads"),
         (["sums", "--linger", "nan"], "'nan' is not a number of seconds from 0"),
         (["sums", "--reload", "--burst"], "--reload and --burst exclude each other"),
         (["sums", "--reload", "--iterations", "1"], "--reload and --iterations exclude each other"),
@@ -176,11 +206,17 @@ def test_a_project_that_logs_the_lines_gets_them_there_only(
     ],
 )
 def test_a_wrong_argument_is_one_line(on_memory, arguments: list[str], text: str) -> None:
-    on_memory({"sums": {}})
+    waits = {"WORKER": "task_helpers.workers.classic_async.ClassicAsyncWorker"}
+    on_memory({"sums": {}, "waits": waits})
     with pytest.raises(CommandError) as caught:
         run(*arguments)
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_auto_may_have_its_target_from_the_settings(on_memory) -> None:
+    on_memory({"sums": {"OPTIONS": {"target_latency": 1}}})
+    assert "starts" in run("sums", "--burst", "--linger", "auto")
 
 
 def test_a_wrong_field_in_the_settings_is_one_line(on_memory) -> None:

@@ -20,6 +20,7 @@ from task_helpers.exceptions import CourierError
 from task_helpers.plurals import counted
 from task_helpers.supervision.signals import StopSignals
 from task_helpers.workers.base import BaseWorker
+from task_helpers.workers.base_async import BaseAsyncWorker
 from task_helpers.workers.threaded import ThreadedWorker
 
 Say = Callable[[str], None]
@@ -126,7 +127,13 @@ class WorkerRun:
 def _capacity(worker: BaseWorker) -> str:
     if isinstance(worker, ThreadedWorker) and worker.threads > 1:
         return f"{worker.threads} tasks at the same time"
-    return f"{counted(worker.max_tasks_per_iteration, 'task')} a batch"
+    batch = f"{counted(worker.max_tasks_per_iteration, 'task')} a batch"
+    beside = worker.max_concurrent_batches if isinstance(worker, BaseAsyncWorker) else 1
+    if beside == 1:
+        return batch
+    if worker.max_tasks_per_iteration == 1:
+        return f"{beside} tasks at the same time"
+    return f"{batch}, {beside} batches at the same time"
 
 
 def _path(worker: BaseWorker) -> str:

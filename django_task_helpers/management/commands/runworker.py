@@ -23,6 +23,7 @@ from task_helpers.couriers.store import MAX_BATCH
 from task_helpers.durations import seconds
 from task_helpers.exceptions import CourierError
 from task_helpers.supervision.signals import StopSignals
+from task_helpers.workers.base_async import BaseAsyncWorker
 from task_helpers.workers.threaded import ThreadedWorker
 
 logger = logging.getLogger("django_task_helpers.worker")
@@ -34,6 +35,8 @@ EXCLUSIVE = (
     *(("reload", other) for other in (*BOUNDS, "processes", "max_iterations", "max_rss")),
     ("iterations", "max_iterations"),
 )
+
+AUTO = "auto"
 
 DRAIN = 25.0
 DRAIN_HELP = f"how long batches may take to end after SIGTERM (default {DRAIN:g})"
@@ -73,7 +76,7 @@ class Command(BaseCommand):
             if code := self._run(queue, options):
                 sys.exit(code)
         except (UnknownQueue, ImproperlyConfigured, CourierError) as error:
-            raise CommandError(error) from error
+            raise CommandError(_in_options(str(error), options)) from error
 
     def _run(self, queue: str, options: dict[str, Any]) -> int:
         """What ends by itself, or with the code, runs in this process."""
@@ -170,13 +173,24 @@ def _check_combination(options: dict[str, Any]) -> None:
         raise CommandError("--reload is for development: set DEBUG = True, or leave it out.")
 
 
+def _in_options(complaint: str, options: dict[str, Any]) -> str:
+    """Whoever gave an option is told of options, not of fields."""
+    if options["linger"] == AUTO and "needs a target_latency" in complaint:
+        needed = "--target-latency SECONDS, or a worker with a target_latency"
+        return f"--linger auto needs {needed}: how soon results should be there."
+    return complaint
+
+
 def _check_threads(queue: str) -> None:
     found = known_queues().get(queue)
-    if found and not issubclass(found.worker_class, ThreadedWorker):
-        raise CommandError(
-            f"--threads: {found.worker_class.__module__}.{found.worker_class.__qualname__} has no "
-            "threads: it performs a batch as a whole. Use a ClassicWorker, or --processes."
-        )
+    if not found or issubclass(found.worker_class, ThreadedWorker):
+        return
+    kind, what = found.worker_class, "it performs a batch as a whole. Use a ClassicWorker"
+    if issubclass(kind, BaseAsyncWorker):
+        what = "it awaits. Set max_concurrent_batches in its OPTIONS or in the class"
+    raise CommandError(
+        f"--threads: {kind.__module__}.{kind.__qualname__} has no threads: {what}, or --processes."
+    )
 
 
 def _whole_number(most: int | None = None) -> Callable[[str], int]:
@@ -191,7 +205,7 @@ def _whole_number(most: int | None = None) -> Callable[[str], int]:
 
 
 def _linger(text: str) -> float | str:
-    return text if text == "auto" else _seconds(text)
+    return text if text == AUTO else _seconds(text)
 
 
 def _seconds(text: str) -> float:

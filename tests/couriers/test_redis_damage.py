@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 import redis
 
 from task_helpers import exceptions
-from task_helpers.couriers._redis.keys import QueueKeys
+from task_helpers.couriers._redis.keys import MINUTE_MS, QueueKeys
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers.options import CourierOptions
+from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
 from task_helpers.retries import RetryPolicy
 from task_helpers.serializers import MsgpackSerializer
 from task_helpers.tasks import TaskStatus
@@ -219,3 +221,64 @@ def test_a_failure_is_told_though_wrong_keys_stand_where_dead_letters_are(
     with pytest.raises(exceptions.PerformTaskError, match="the real reason"):
         courier.wait_for_task_result(Q, task_id, timeout=5)
     assert [letter.task_id for letter in courier.get_dead_letters(Q)] == [task_id]
+
+
+# --- Keys that are a comfort
+
+
+def test_what_is_a_comfort_fails_no_reader(
+    courier: Any, other: Any, redis_connection: redis.Redis, prefix: str, keys: QueueKeys
+) -> None:
+    # given a running task and a queue with a bound, and keys of a wrong type beside them
+    task_id = courier.add_task_to_queue(Q, 1)
+    other.get_task(Q)
+    now = int(time.time() * 1000)
+    for key in (keys.progress, keys.drain, keys.counts(now), keys.counts(now + MINUTE_MS)):
+        redis_connection.set(key, "not ours")
+    bound = RedisClientWorkerTaskCourier(redis_connection, prefix=prefix, max_queue_seconds=5)
+    # when somebody looks, and adds, then they know what is to be known
+    assert courier.get_task_status(Q, task_id) == TaskStatus.RUNNING
+    stats = courier.get_queue_stats(Q)
+    assert (stats.running, stats.drain_rate) == (1, None)
+    bound.add_task_to_queue(Q, 2)
+    assert courier.get_queue_stats(Q).waiting == 1
+
+
+@pytest.mark.parametrize("key", ["wake", "flights", "weights"])
+@pytest.mark.parametrize("options", [{}, {"priority": 5, "weight": 2}, {"key": "one"}], ids=str)
+def test_a_key_that_says_nothing_lasting_is_made_anew(
+    courier: Any, other: Any, redis_connection: redis.Redis, keys: QueueKeys, key: str, options: Any
+) -> None:
+    # given a worker that waits, in a queue with a key of a wrong type
+    redis_connection.set(getattr(keys, key), "not ours")
+    # when tasks come, then they are added and performed
+    task_ids = [courier.add_task_to_queue(Q, n, **options) for n in range(3)]
+    for task_id in dict.fromkeys(task_ids):
+        assert other.wait_for_task(Q, 5)[0] == task_id
+        other.return_task_result(Q, task_id, "done")
+        assert courier.wait_for_task_result(Q, task_id, timeout=5) == "done"
+
+
+def test_a_take_that_leaves_tasks_makes_the_mark_anew(
+    courier: Any, other: Any, redis_connection: redis.Redis, keys: QueueKeys
+) -> None:
+    courier.bulk_add_tasks_to_queue(Q, range(2))
+    redis_connection.delete(keys.wake)
+    redis_connection.set(keys.wake, "not ours")
+    redis_connection.set(keys.drain, "not ours")
+    assert [n for _, n in other.get_tasks(Q, 1)] == [0]
+    assert redis_connection.type(keys.wake) == b"zset"
+    assert redis_connection.type(keys.drain) == b"hash"
+    assert [n for _, n in other.get_tasks(Q, 1)] == [1]
+
+
+@pytest.mark.parametrize("key", ["crashes", "ranked", "delayed", "bucket"])
+def test_a_task_is_cancelled_and_its_waiter_told_though_a_wrong_key_stands_there(
+    courier: Any, redis_connection: redis.Redis, keys: QueueKeys, key: str
+) -> None:
+    task_id = courier.add_task_to_queue(Q, 1)
+    place = keys.bucket(task_id.bytes) if key == "bucket" else getattr(keys, key)
+    redis_connection.set(place, "not ours")
+    assert courier.cancel_task(Q, task_id)
+    with pytest.raises(exceptions.TaskCancelled):
+        courier.wait_for_task_result(Q, task_id, timeout=5)

@@ -33,8 +33,9 @@ class Admission(Verbs):
             return pace
         self._paces[queue] = now, pace
         keys = self._of(queue)
-        rate, length, delayed = yield from self._ask.commands(
-            [("HGET", keys.drain, "rate"), ("HLEN", keys.tasks), ("ZCARD", keys.delayed)]
+        length, delayed, rate = yield from self._ask.commands(
+            [("HLEN", keys.tasks), ("ZCARD", keys.delayed), ("HGET", keys.drain, "rate")],
+            comforts=1,
         )
         pace = Pace(None if rate is None else float(rate), length, delayed)
         self._paces[queue] = now, pace

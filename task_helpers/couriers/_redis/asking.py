@@ -76,9 +76,16 @@ class Asking:
         """Whether Redis has been silent for as long as anybody would ask it again."""
         return self.health.silent_for() >= self._retry_seconds
 
-    def commands(self, commands: Sequence[Command], blocks: float = 0) -> Flow[list[Any]]:
-        """Their replies, after one round trip; `blocks` as in `Send`."""
-        return self._ask(commands, lambda: commands, blocks)
+    def commands(
+        self, commands: Sequence[Command], blocks: float = 0, comforts: int = 0
+    ) -> Flow[list[Any]]:
+        """
+        Their replies, after one round trip.
+
+        - blocks - as in `Send`.
+        - comforts - so many of the last ones can be done without: None stands for an error.
+        """
+        return self._ask(commands, lambda: commands, blocks, comforts=comforts)
 
     def script(
         self,
@@ -122,13 +129,14 @@ class Asking:
         blocks: float = 0,
         ignored: int = 0,
         unless: Callable[[], None] | None = None,
+        comforts: int = 0,
     ) -> Flow[list[Any]]:
         due = time.monotonic() + blocks
         asked = Send(first, blocks, self._until - due, unless)
         pauses: Iterator[float] | None = None
         while True:
             try:
-                replies = _without_errors((yield asked)[ignored:])
+                replies = _without_errors((yield asked)[ignored:], comforts)
                 if replies:  # none where they only go along with those of others
                     self.health.note_answer()
                 return replies
@@ -150,10 +158,13 @@ class Asking:
         return False
 
 
-def _without_errors(replies: list[Any]) -> list[Any]:
-    for reply in replies:
+def _without_errors(replies: list[Any], comforts: int) -> list[Any]:
+    needed = len(replies) - comforts
+    for at, reply in enumerate(replies):
         if isinstance(reply, Exception):
-            raise reply
+            if at < needed or passes(reply):
+                raise reply
+            replies[at] = None
     return replies
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,8 @@ from task_helpers.exceptions import CourierError
 
 Argument = bytes | str | int | float
 Command = tuple[Argument, ...]
+
+_INCLUDE = re.compile(rb"^-- include (\w+)\n", re.MULTILINE)
 
 
 class Send(Effect):
@@ -69,6 +72,13 @@ class Script:
 
 @cache
 def script(name: str) -> Script:
-    """The script in `scripts/<name>.lua`, read when first used."""
-    source = files(__package__).joinpath("scripts", f"{name}.lua").read_bytes()
+    """
+    The script in `scripts/<name>.lua`, read when first used. Where it has a line `-- include part`,
+    the functions of `scripts/_part.lua` stand.
+    """
+    source = _INCLUDE.sub(lambda found: _read(f"_{found[1].decode()}"), _read(name))
     return Script(source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
+
+
+def _read(name: str) -> bytes:
+    return files(__package__).joinpath("scripts", f"{name}.lua").read_bytes()

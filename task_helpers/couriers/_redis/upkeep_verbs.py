@@ -33,7 +33,8 @@ class UpkeepVerbs(Verbs):
                 ("ZSCORE", keys.delayed, task_id),
                 ("ZRANGE", keys.leases, 0, -1),
                 ("HGET", keys.progress, task_id),
-            ]
+            ],
+            comforts=1,
         )
         if outcome is not None:
             return outcomes.status_of(outcome)
@@ -56,7 +57,8 @@ class UpkeepVerbs(Verbs):
                 *(("ZRANGE", key, 0, -1) for key in (keys.leases, keys.workers)),
                 ("HGET", keys.drain, "rate"),
                 *(("HMGET", key, *COUNTED) for key in minutes),
-            ]
+            ],
+            comforts=1 + len(minutes),
         )
         names = [keys.tasks, keys.pending, keys.delayed, keys.dead, keys.ranked]
         names += [keys.few, keys.alone]
@@ -70,7 +72,7 @@ class UpkeepVerbs(Verbs):
             oldest_made_at=min(map(made_at_ms, heads), default=None),
             workers=[worker.decode(errors="replace") for worker in workers],
             drain_rate=None if rate is None else float(rate),
-            **dict(zip(COUNTED, map(_total, zip(*counts, strict=True)), strict=True)),
+            **_totals(counts),
         )
 
     # --- Dead letters
@@ -207,8 +209,13 @@ class UpkeepVerbs(Verbs):
         ]
 
 
-def _total(counts: Iterable[bytes | None]) -> int:
-    return sum(int(count or 0) for count in counts)
+def _totals(minutes: Iterable[Sequence[bytes | None] | None]) -> dict[str, int]:
+    """How many ended in each way; a minute that is damaged counts as nothing."""
+    totals = dict.fromkeys(COUNTED, 0)
+    for counts in filter(None, minutes):
+        for way, count in zip(COUNTED, counts, strict=True):
+            totals[way] += int(count or 0)
+    return totals
 
 
 def _facts(info: bytes) -> Iterator[tuple[str, str]]:

@@ -19,6 +19,8 @@ local limit, rank, delay, due, n = unpack(ARGV, 1, 5)
 limit, rank, delay, due, n = tonumber(limit), tonumber(rank), tonumber(delay), tonumber(due), tonumber(n)
 local call = redis.call
 
+-- include write
+
 local function ended(at)
   local bucket = KEYS[8 + at]
   return bucket and call('HEXISTS', bucket, ARGV[5 + at]) == 1
@@ -26,14 +28,7 @@ end
 
 local weight, digest, channel = unpack(ARGV, 6 + 2 * n, 8 + 2 * n)
 
-local function flight_of(packed)               -- the key and the channels; what is damaged is none
-  local ok, flight = pcall(cmsgpack.unpack, packed)
-  if not ok or type(flight) ~= 'table' or not flight[1] then return nil end
-  for _, part in ipairs(flight) do
-    if type(part) ~= 'string' then return nil end
-  end
-  return flight
-end
+-- include flight_of
 
 local function share(id)
   local packed = call('HGET', f, id)
@@ -45,8 +40,8 @@ local function share(id)
   call('HSET', f, id, cmsgpack.pack(flight))
 end
 
-local shared = digest and call('HGET', f, digest)
-if shared and shared ~= ARGV[6] and call('HEXISTS', m, shared) == 1 then
+local shared = digest and redis.pcall('HGET', f, digest)
+if type(shared) == 'string' and shared ~= ARGV[6] and call('HEXISTS', m, shared) == 1 then
   share(shared)
   return shared
 end
@@ -76,11 +71,11 @@ local function ranked(key, score_of)
   call('ZADD', key, unpack(pairs))
 end
 
-call('ZADD', w, 0, '0')
+write('ZADD', w, 0, '0')
 if weight and weight ~= '1' then
   local weights = {}
   for at, id in ipairs(ids) do weights[2 * at - 1], weights[2 * at] = id, weight end
-  call('HSET', h, unpack(weights))
+  write('HSET', h, unpack(weights))
 end
 if delay > 0 then
   local time = call('TIME')
@@ -94,6 +89,6 @@ else
   local before = call('INCRBY', seq, #ids) - #ids
   ranked(z, function(at) return rank * 2 ^ 44 + before + at end)
 end
-if digest then call('HSET', f, digest, ids[1], ids[1], cmsgpack.pack({ digest, channel })) end
+if digest then write('HSET', f, digest, ids[1], ids[1], cmsgpack.pack({ digest, channel })) end
 call('HSET', m, unpack(fields))
 return #ids

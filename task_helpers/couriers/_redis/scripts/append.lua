@@ -2,7 +2,8 @@
 --
 -- Why: what add does, for a third of its price. Safe to repeat in the same way: an id that is unfinished is
 -- not added again, and a repeat after a lost reply names the buckets in which results would be. HSET comes
--- last for the reason that add gives.
+-- last for the reason that add gives. The mark is set only where the line was empty. If it was lost since (a
+-- worker died between taking it and its take), an idle worker comes by its own look, within a second.
 --
 -- KEYS  1 m  2 p  3 w   on a repeat: 4.. the result bucket of each id
 -- ARGV  per task: its id, its envelope
@@ -10,6 +11,9 @@
 
 local m, p, w = KEYS[1], KEYS[2], KEYS[3]
 local call = redis.call
+
+-- include write
+
 local ids = {}
 for at = 1, #ARGV, 2 do ids[#ids + 1] = ARGV[at] end
 
@@ -41,6 +45,6 @@ if old then
 end
 
 local length = call('RPUSH', p, unpack(ids))
-if length == #ids then call('ZADD', w, 0, '0') end   -- in a line that was not empty the mark is set
+if length == #ids then write('ZADD', w, 0, '0') end   -- in a line that was not empty the mark is set
 call('HSET', m, unpack(fields))
 return #ids

@@ -13,6 +13,9 @@
 local m, l, z, d, c, h, f, n, bucket = unpack(KEYS, 1, 9)
 local id, outcome, ttl, channel = unpack(ARGV, 1, 4)
 local call = redis.call
+
+-- include write
+
 if call('HEXISTS', m, id) == 0 then
   return call('HGET', bucket, id) == outcome and 'cancelled' or 'unknown'
 end
@@ -27,21 +30,14 @@ for _, token in ipairs(call('ZRANGE', l, 0, -1)) do
 end
 
 call('HDEL', m, id)
-call('ZREM', z, id)
-call('ZREM', d, id)
-call('HDEL', c, id)
+redis.pcall('ZREM', z, id)                     -- what is no index of ours holds no id
+redis.pcall('ZREM', d, id)
+redis.pcall('HDEL', c, id)
 redis.pcall('HDEL', h, id)
-call('HSET', bucket, id, outcome)
+write('HSET', bucket, id, outcome)
 call('PEXPIRE', bucket, ttl)
 if redis.pcall('HINCRBY', n, 'cancelled', 1) == 1 then call('PEXPIRE', n, 3660000) end   -- kept for an hour
-local function flight_of(packed)               -- the key and the channels; what is damaged is none
-  local ok, flight = pcall(cmsgpack.unpack, packed)
-  if not ok or type(flight) ~= 'table' or not flight[1] then return nil end
-  for _, part in ipairs(flight) do
-    if type(part) ~= 'string' then return nil end
-  end
-  return flight
-end
+-- include flight_of
 
 local hint, flight = cmsgpack.pack({ id, outcome }), redis.pcall('HGET', f, id)
 call('PUBLISH', channel, hint)

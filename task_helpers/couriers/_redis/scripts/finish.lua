@@ -35,12 +35,7 @@ local function leaves_batch(id)
   return true
 end
 
-local function write(command, key, ...)        -- an error means that the key is not of our type: it goes
-  if type(redis.pcall(command, key, ...)) == 'table' then
-    call('DEL', key)
-    call(command, key, ...)
-  end
-end
+-- include write
 
 local function now()
   local time = call('TIME')
@@ -101,14 +96,7 @@ local function forget(key, ids)
   if #ids > 0 then redis.pcall('HDEL', key, unpack(ids)) end
 end
 
-local function flight_of(packed)               -- the key and the channels; what is damaged is none
-  local ok, flight = pcall(cmsgpack.unpack, packed)
-  if not ok or type(flight) ~= 'table' or not flight[1] then return nil end
-  for _, part in ipairs(flight) do
-    if type(part) ~= 'string' then return nil end
-  end
-  return flight
-end
+-- include flight_of
 
 local function land()                          -- keys are free again; all who share a task get the hint
   if #ended == 0 then return end

@@ -29,6 +29,8 @@ local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ids, envelopes, pops, bytes = {}, {}, 100, 0
 local most_bytes, step = 8000000, 128
+-- include write
+
 local few = math.max(1, math.floor(max / 16))
 local room = ARGV[5] ~= '0' and tonumber(ARGV[5]) or nil   -- for more weight; nil: it is not asked for
 if room and call('EXISTS', h) == 0 then       -- each weighs 1
@@ -114,7 +116,8 @@ local function measure()
   local since, ended = unpack(redis.pcall('HMGET', v, 'since', 'ended'))
   since, ended = tonumber(since), tonumber(ended) or 0
   if not since then
-    if redis.pcall('HSETNX', v, 'since', now) == 1 then call('PEXPIRE', v, 600000) end
+    write('HSETNX', v, 'since', now)
+    call('PEXPIRE', v, 600000)
   elseif ended > 0 and now > since then
     call('HSET', v, 'rate', 1000 * ended / (now - since))
     if now - since > 60000 then
@@ -152,7 +155,7 @@ if #ids > 0 then
   call('ZADD', l, now + lease, token)
 end
 if call('EXISTS', p, z, s1, s2) > 0 then
-  call('ZADD', w, 0, '0')                     -- there is work for the next worker
+  write('ZADD', w, 0, '0')                    -- there is work for the next worker
   if #ids > 0 then measure() end
 else
   call('DEL', w, v)

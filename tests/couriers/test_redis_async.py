@@ -15,7 +15,10 @@ import pytest
 import redis
 import redis.asyncio
 
+from task_helpers.couriers._redis.async_connections import AsyncConnector
 from task_helpers.couriers._redis.async_hints import LoopSubscription
+from task_helpers.couriers._redis.connections import Connector
+from task_helpers.couriers._redis.pipeline import Pipeline
 from task_helpers.couriers.redis_async import RedisAsyncClientWorkerTaskCourier
 from task_helpers.exceptions import CourierUnavailable
 from tests.support.servers import RedisServer
@@ -199,6 +202,37 @@ def test_connections_that_are_cut_are_made_anew(
         return results
 
     assert asyncio.run(main()) == list(range(200))
+
+
+def test_a_connection_that_is_lost_before_it_is_used_is_said_at_once(
+    redis_connection: redis.Redis,
+) -> None:
+    """Nobody tells of it twice: whoever asked it then would wait for nothing."""
+
+    async def main() -> None:
+        writer = await AsyncConnector(Connector(redis_connection)).connect()
+        pipeline = Pipeline(writer)
+        pipeline.close()
+        await asyncio.wait_for(asyncio.shield(pipeline._gone), 5)
+        watch = Stopwatch()
+        with pytest.raises(redis.ConnectionError):
+            await pipeline.exchange([("PING",)], within=5)
+        assert watch.seconds < 1
+
+    asyncio.run(main())
+
+
+def test_a_subscription_on_a_lost_connection_is_said_at_once(redis_connection: redis.Redis) -> None:
+    async def main() -> None:
+        writer = await AsyncConnector(Connector(redis_connection)).connect()
+        writer.transport.abort()
+        await writer.wait_closed()  # so the loss was told before anybody listens
+        subscription = LoopSubscription(writer, print, lambda: None)
+        with pytest.raises(redis.ConnectionError):
+            await asyncio.wait_for(subscription.begin(b"channel"), 5)
+        subscription.close()
+
+    asyncio.run(main())
 
 
 # --- Patience and cancellation

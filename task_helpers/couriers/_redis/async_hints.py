@@ -153,7 +153,7 @@ class LoopSubscription(Replies):
 
     def _check_silence(self) -> None:
         """A connection can die without a word."""
-        if self._pinged_at > self.heard_at:
+        if self._pinged_at > self.heard_at or not self.is_open():
             self.close()
             return
         if time.monotonic() - self.heard_at >= SILENCE:

@@ -43,8 +43,8 @@ class Pipeline(Replies):
     async def exchange(self, commands: Sequence[Command], within: float) -> list[Any]:
         """As `Pool.exchange`."""
         packet = Packet(len(commands))
-        self._line.append(packet)
         self.send(commands)
+        self._line.append(packet)
         try:
             async with asyncio.timeout(within):
                 return await packet.answer

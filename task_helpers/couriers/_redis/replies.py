@@ -45,7 +45,12 @@ class Replies(asyncio.Protocol):
         return not self._transport.is_closing()
 
     def send(self, commands: Iterable[Command]) -> None:
-        """In one packet, with what others send in this turn of the loop."""
+        """
+        In one packet, with what others send in this turn of the loop. Raises redis'
+        `ConnectionError` when the connection is gone: it may not be said again.
+        """
+        if not self.is_open():
+            raise RedisConnectionError("the connection was closed")
         if not self._outgoing:
             self._loop.call_soon(self._flush)
         self._outgoing.append(packed(commands))

@@ -114,23 +114,28 @@ class ClientFlows:
             begun_at = time.monotonic()
             how["expires"] = max(0.0, until - begun_at)
             prepared = self._preparing.prepared(queue, [task_data], how)
-            [task] = yield from self._preparing.sealed(store, prepared)
-            with Awaited(store, self._wire, queue, [task[0]]) as awaited:
-                shared = yield from store.share(queue, task, key, prepared.place)
-                ours = shared == task[0]
-                found = (yield from awaited.collect(until)) if ours else {}
-            if not ours:
-                found = yield from self._collected(store, queue, [shared], until)
+            shared, ours, found = yield from self._share(store, prepared, key, until)
             try:
                 [result] = yield from self._delivered(queue, [shared], found)
+                return result
             except TaskExpired:
                 if ours:
                     raise
             except TaskLost:
                 if store.steady_for() > time.monotonic() - begun_at:
                     raise
-            else:
-                return result
+
+    def _share(
+        self, store: Store, prepared: Prepared, key: bytes, until: float
+    ) -> Flow[tuple[bytes, bool, dict[bytes, bytes]]]:
+        """The task that there is for the key, whether it is this one, and what became of it."""
+        queue = prepared.queue
+        [task] = yield from self._preparing.sealed(store, prepared)
+        with Awaited(store, self._wire, queue, [task[0]]) as awaited:
+            shared = yield from store.share(queue, task, key, prepared.place)
+            if shared == task[0]:
+                return shared, True, (yield from awaited.collect(until))
+        return shared, False, (yield from self._collected(store, queue, [shared], until))
 
     # --- Reading and waiting
 

@@ -91,19 +91,17 @@ class TakingFlows(WorkerSide):
         **how: Unpack[TakeOptions],
     ) -> Flow[list[Task]]:
         queue, linger = valid_queue_name(queue_name), seconds(linger, "linger")
-        enough = min(whole_number(max_count, "max_count"), MAX_BATCH)
-        if min_tasks is not None:
-            enough = min(whole_number(min_tasks, "min_tasks"), enough)
+        lingering = Lingering(_enough(max_count, min_tasks), linger)
         if (max_weight := how.get("max_weight")) is not None:
             whole_number(max_weight, "max_weight")
         until = math.inf if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         store = self._store.bounded(until + linger + TAKE_SECONDS)
-        lingering, block = Lingering(enough, linger), self._block(queue, until)
+        block = self._block(queue, until)
         while not (stopping and stopping()):
-            if linger and (yield from _lingers(store, queue, lingering, block)):
-                block = 0
-                continue
-            block = 0 if linger else block
+            if linger:
+                lingers, block = (yield from _lingers(store, queue, lingering, block)), 0
+                if lingers:
+                    continue
             tasks, due_in = yield from self._batch(store, queue, max_count, block, **how)
             if tasks:
                 return tasks
@@ -283,6 +281,12 @@ class TakingFlows(WorkerSide):
         end = self._refusal(queue, task_id, envelope, error)
         yield from store.finish(queue, token, [end], last=True)
         return back
+
+
+def _enough(max_count: int, min_tasks: int | None) -> int:
+    """So many waiting tasks need no company."""
+    most = min(whole_number(max_count, "max_count"), MAX_BATCH)
+    return most if min_tasks is None else min(whole_number(min_tasks, "min_tasks"), most)
 
 
 def _lingers(store: Store, queue: str, lingering: Lingering, block: float) -> Flow[bool]:

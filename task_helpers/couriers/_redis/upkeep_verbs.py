@@ -42,12 +42,18 @@ class UpkeepVerbs(Verbs):
             return TaskStatus.UNKNOWN
         if due is not None:
             return TaskStatus.DELAYED
+        token = yield from self._batch_of(keys, task_id, tokens)
+        return TaskStatus.WAITING if token is None else progress.status_of(_said_under(token, note))
+
+    def _batch_of(
+        self, keys: QueueKeys, task_id: bytes, tokens: Sequence[bytes]
+    ) -> Flow[bytes | None]:
+        """The token of the batch that holds a task; None: no worker has it."""
+        if not tokens:
+            return None
         places = [("LPOS", batch, task_id) for batch in keys.batches(tokens)]
-        found = (yield from self._ask.commands(places)) if places else []
-        for token, at in zip(tokens, found, strict=True):
-            if at is not None:
-                return progress.status_of(_said_under(token, note))
-        return TaskStatus.WAITING
+        found = zip(tokens, (yield from self._ask.commands(places)), strict=True)
+        return next((token for token, at in found if at is not None), None)
 
     def stats(self, queue: str) -> Flow[QueueStats]:
         keys = self._of(queue)

@@ -6,7 +6,14 @@ from typing import Any
 
 from django.db import router
 
-from django_task_helpers.bulk.rows import Key, RowsWorker, key_of, sorted_out, with_keys
+from django_task_helpers.bulk.rows import (
+    Key,
+    RowsWorker,
+    as_read_back,
+    key_of,
+    sorted_out,
+    with_keys,
+)
 from task_helpers.tasks import Task
 
 
@@ -41,7 +48,7 @@ class BulkGetWorker(RowsWorker):
         return refused + [(task_id, answers[key]) for task_id, key in keys.items()]
 
     def _key(self, task_data: Any) -> Key:
-        key = (self._column(self.lookup_field).to_python(task_data),)
+        key = (as_read_back(self._column(self.lookup_field), task_data),)
         hash(key)
         return key
 

@@ -163,8 +163,11 @@ def key_of(columns: Iterable[AnyField], row: Model) -> Key:
 def value_of(column: AnyField, row: Model) -> Any:
     """As it is read back, whoever set it. What the database is to compute stays as it is."""
     value = getattr(row, column.attname)
-    if is_expression(value):
-        return value
+    return value if is_expression(value) else as_read_back(column, value)
+
+
+def as_read_back(column: AnyField, value: Any) -> Any:
+    """What the column makes of a value; `ValidationError` for one that it cannot have."""
     value = column.to_python(value)
     if settings.USE_TZ and isinstance(value, datetime) and is_naive(value):
         return make_aware(value, get_default_timezone())  # as the column does when it is saved

@@ -13,6 +13,7 @@ from django_task_helpers.bulk.rows import (
     AnyField,
     Key,
     RowsWorker,
+    as_read_back,
     key_of,
     sorted_out,
     with_keys,
@@ -61,8 +62,9 @@ class BulkUpdateWorker(RowsWorker):
     # --- Running
 
     def check_fields(self) -> None:
-        """`ValueError` also for a `batch_size` that is none."""
+        """`ValueError` also for a `batch_size` that is none, and a key of several columns."""
         super().check_fields()
+        self._column("pk")
         if self.batch_size is not None:
             whole_number(self.batch_size, "batch_size")
 
@@ -86,7 +88,7 @@ class BulkUpdateWorker(RowsWorker):
         values = {self._column(name): task_data[name] for name in task_data if name != "pk"}
         if any(column.primary_key for column in values):
             raise ValueError("the key of a row cannot be changed: create another row")
-        return Change((self._column("pk").to_python(task_data["pk"]),), values)
+        return Change((as_read_back(self._column("pk"), task_data["pk"]),), values)
 
     def _locked(self, keys: Collection[Key]) -> dict[Key, Any]:
         """Always in the order of the keys: workers must not wait for each other in a circle."""

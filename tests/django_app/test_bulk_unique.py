@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from django.db import connection, models
 from django.db.models.functions import Lower, Now
 from django.test.utils import isolate_apps
 
-from django_task_helpers.bulk import BulkCreateWorker, BulkGetWorker
+from django_task_helpers.bulk import BulkCreateWorker, BulkGetWorker, BulkUpdateWorker
 from shop.models import Product
 from task_helpers.couriers.memory import MemoryClientWorkerTaskCourier
 from task_helpers.testing import run_queue
@@ -181,6 +182,19 @@ def test_a_key_of_several_columns_is_unique() -> None:
     check(Place, ["row", "number"], **IGNORING)
     with pytest.raises(ValueError, match="is not unique"):
         check(Place, ["row"], **IGNORING)
+    for kind in (BulkGetWorker, BulkUpdateWorker):
+        with pytest.raises(ValueError, match=r"shop\.Place has no column 'pk'"):
+            kind(MemoryClientWorkerTaskCourier(), queue_name=Q, model=Place).check_fields()
+
+
+@pytest.mark.parametrize("given", [datetime(2026, 11, 1, 12), "2026-11-01 12:00"], ids=str)
+@pytest.mark.filterwarnings("ignore:DateTimeField .* received a naive datetime")
+def test_a_time_without_a_zone_is_the_key_of_its_row(results_of: Results, given: Any) -> None:
+    User.objects.create(username="ann", last_login=given)
+    [row] = results_of(
+        BulkGetWorker, [given], model=User, lookup_field="last_login", fields=["username"]
+    )
+    assert row == {"username": "ann"}
 
 
 def test_a_row_that_is_made_another_while_it_is_saved_is_read_back_as_that(

@@ -173,7 +173,7 @@ def test_a_row_that_is_refused_at_the_commit_fails_alone(results_of: Results) ->
     content_type = ContentType.objects.create(app_label="shop", model="shelf")
     data = [
         {"codename": "a", "name": "A", "content_type_id": content_type.pk},
-        {"codename": "b", "name": "B", "content_type_id": 0},
+        {"codename": "b", "name": "B", "content_type_id": 10**6},
         {"codename": "c", "name": "C", "content_type_id": content_type.pk},
     ]
     # when the rows are saved

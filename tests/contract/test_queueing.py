@@ -46,6 +46,15 @@ def test_tasks_go_to_one_worker_each(stand: Stand, client: Any, queue: str) -> N
     assert taken(first, queue, 4) + taken(second, queue) == list(range(10))
 
 
+def test_queues_whose_names_differ_in_the_case_of_a_letter_are_two(
+    client: Any, worker: Any, queue: str
+) -> None:
+    client.add_task_to_queue(queue, 1)
+    assert taken(worker, queue.upper()) == []
+    assert client.get_queue_stats(queue.upper()).waiting == 0
+    assert taken(worker, queue) == [1]
+
+
 @pytest.mark.parametrize("max_count", [0, -1, 1.5, "1"])
 def test_a_max_count_that_cannot_be_is_a_value_error(
     worker: Any, queue: str, max_count: Any

@@ -21,8 +21,7 @@ class Outage:
     - away - the store could not be reached when it was last asked.
     """
 
-    def __init__(self) -> None:
-        self.away = False
+    away = False
 
     def met(self, error: CourierError) -> float:
         """Returns how long (seconds) to sleep."""
@@ -50,7 +49,6 @@ class ReturnOutage(Outage):
     """
 
     def __init__(self, count: int, lease_ms: int) -> None:
-        super().__init__()
         self._count = count
         self._until = time.monotonic() + lease_ms / 1000
 

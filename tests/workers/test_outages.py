@@ -1,0 +1,50 @@
+"""How long a loop waits for a store that is away, and what it says of it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from task_helpers.exceptions import CourierError, CourierUnavailable
+from task_helpers.workers import _outages
+from task_helpers.workers._outages import Outage, ReturnOutage
+
+LEASE = 30.0
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [0.0]
+    monkeypatch.setattr(_outages, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def test_results_wait_for_a_store_that_is_away_as_long_as_it_takes(now: list[float]) -> None:
+    outage = ReturnOutage(3, int(LEASE * 1000))
+    now[0] = 100 * LEASE
+    assert outage.met(CourierUnavailable("away")) == _outages.PAUSE
+
+
+@pytest.mark.parametrize(
+    ("error", "stopping"), [(CourierUnavailable("away"), True), (CourierError("refused"), False)]
+)
+def test_for_a_lease_when_it_is_told_to_stop_or_refused(
+    now: list[float], error: CourierError, stopping: bool
+) -> None:
+    outage = ReturnOutage(3, int(LEASE * 1000))
+    now[0] = LEASE
+    assert outage.met(error, stopping) == _outages.PAUSE
+    now[0] = LEASE + 0.1
+    with pytest.raises(type(error)):
+        outage.met(error, stopping)
+
+
+@pytest.mark.parametrize("outage", [Outage(), ReturnOutage(3, 30_000)], ids=["take", "return"])
+def test_that_it_is_over_is_said_once(outage: Outage, caplog: pytest.LogCaptureFixture) -> None:
+    outage.is_over()
+    assert not caplog.messages
+    outage.met(CourierUnavailable("no answer"))
+    outage.is_over()
+    outage.is_over()
+    assert caplog.messages[1:] == ["The store is back."]

@@ -10,7 +10,7 @@ from typing import Any
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 
-from django_task_helpers.conf import known
+from django_task_helpers.conf import NO_DATABASE, named_database
 from task_helpers.exceptions import InvalidFunction
 from task_helpers.tasks import Task
 from task_helpers.workers.base import BaseWorker
@@ -19,9 +19,6 @@ from task_helpers.workers.classic import ClassicWorker
 from task_helpers.workers.threaded import ThreadedWorker
 
 AnyCoroutine = Coroutine[Any, Any, Any]
-
-NO_DATABASE = "unknown"
-"""What the dummy of a project without databases says that it is."""
 
 
 def live_among_databases(worker: BaseWorker) -> None:
@@ -130,12 +127,8 @@ def atomic_aliases(worker: BaseWorker) -> list[str]:
     atomic: Any = getattr(worker, "atomic", worker.on_batch_error != "fail" and _has_database())
     if isinstance(atomic, bool):
         return [DEFAULT_DB_ALIAS] if atomic else []
-    aliases = [atomic] if isinstance(atomic, str) else list(atomic)
-    if unknown := [alias for alias in aliases if alias not in connections]:
-        raise ValueError(
-            f"atomic names {unknown[0]!r}, which is no database. {known(connections, unknown[0])}"
-        )
-    return aliases
+    aliases = [atomic] if isinstance(atomic, str) else atomic
+    return [named_database(alias, "atomic") for alias in aliases]
 
 
 def _is_spoiled(alias: str) -> bool:

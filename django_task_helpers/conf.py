@@ -16,12 +16,16 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.db import connections
 
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.exceptions import InvalidQueueName
 
 SETTING = "TASK_HELPERS"
 DEFAULT_ALIAS = "default"
+
+NO_DATABASE = "unknown"
+"""What the dummy of a project without databases says that it is."""
 
 _EXAMPLE = (
     'add TASK_HELPERS = {"COURIERS": {"default": {"BACKEND": '
@@ -122,6 +126,20 @@ def known(names: Iterable[str], *wanted: object) -> str:
     near = dict.fromkeys(name for want in wanted for name in _near(str(want), names))
     guess = f"did you mean {' and '.join(map(repr, near))}? " if near else ""
     return f"{guess}known: {', '.join(names) or 'none'}"
+
+
+def named_database(alias: str, what: str) -> str:
+    """
+    The alias.
+
+    - what - names it, for the message.
+
+    `ValueError` where no database has it. Opens no connection.
+    """
+    real = [name for name in connections if connections[name].vendor != NO_DATABASE]
+    if alias not in real:
+        raise ValueError(f"{what} names {alias!r}, which is no database. {known(real, alias)}")
+    return alias
 
 
 def _near(wanted: str, names: Iterable[str]) -> list[str]:

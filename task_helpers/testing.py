@@ -19,7 +19,6 @@ from typing import Any
 
 from task_helpers import ids
 from task_helpers.couriers.base import TaskCourier, WorkerTaskCourier
-from task_helpers.couriers.memory import MemoryServer
 from task_helpers.envelopes import open_envelope
 from task_helpers.plurals import counted
 from task_helpers.registry import with_function_name
@@ -33,14 +32,12 @@ ANYTHING: Any = object()
 def all_enqueued(courier: TaskCourier, queue_name: str) -> list[Task]:
     """
     The tasks [(task_id, task_data), ...] that no worker has taken, in the order in which they
-    would be, the delayed ones last. They stay in the queue. `TypeError` for a courier that is not
-    in memory.
+    would be, the delayed ones last. They stay in the queue. `TypeError` for a courier over Redis.
     """
-    server = getattr(courier, "server", None)
-    if not isinstance(server, MemoryServer):
+    if (listed := getattr(courier, "enqueued", None)) is None:
         kind = type(courier).__name__
-        raise TypeError(f"the tasks of a {kind} cannot be listed: use a memory courier in tests")
-    return [_opened(courier, *task) for task in server.enqueued(queue_name)]
+        raise TypeError(f"the tasks of a {kind} cannot be listed: use one in memory in tests")
+    return [_opened(courier, *task) for task in listed(queue_name)]
 
 
 def assert_enqueued(

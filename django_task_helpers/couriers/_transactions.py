@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
-from django_task_helpers.conf import known
+from django_task_helpers.conf import named_database
 from task_helpers import ids
 from task_helpers.exceptions import TaskHelpersError, WaitInTransactionError
 from task_helpers.plurals import counted
@@ -48,9 +48,7 @@ _alive = WeakSet[Adding]()
 def database_of(on_commit: bool | str) -> str:
     """The alias of the database whose commit is meant; `ValueError` for one that is none."""
     alias = DEFAULT_DB_ALIAS if on_commit is True else str(on_commit)
-    if alias not in connections:
-        raise ValueError(f"on_commit={on_commit!r} names no database. {known(connections, alias)}")
-    return alias
+    return named_database(alias, "on_commit")
 
 
 def add_on_commit(alias: str, adding: Adding) -> None:
@@ -77,19 +75,19 @@ def refuse_on_commit(options: Mapping[str, Any]) -> None:
         )
 
 
-def may_refuse(database: str | None) -> bool:
+def may_refuse(using: str | None) -> bool:
     """Whether `refuse_wait` may find something, in any thread."""
-    return database is not None or bool(_alive)
+    return using is not None or bool(_alive)
 
 
-def refuse_wait(database: str | None, task_ids: Iterable[UUID | str]) -> None:
+def refuse_wait(using: str | None, task_ids: Iterable[UUID | str]) -> None:
     """
     Raises `WaitInTransactionError` for what cannot end well in this thread.
 
-    - database - alias of the one that holds the tasks, if one does.
+    - using - alias of the database that holds the tasks, if one does.
     """
-    if database is not None:
-        _refuse_inside(database)
+    if using is not None:
+        _refuse_inside(using)
     uncommitted = {task_id.bytes for adding in _of_this_thread() for task_id in adding.task_ids}
     for task_id in task_ids if uncommitted else ():
         if ids.to_bytes(task_id) in uncommitted:

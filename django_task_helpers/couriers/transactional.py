@@ -29,11 +29,11 @@ class TransactionalClient(ClientTaskCourier):
     Every method that waits raises `WaitInTransactionError` for a task that the open transaction of
     this thread is to add.
 
-    - database - alias of the database that holds the tasks, for which no wait is possible inside of
+    - using - alias of the database that holds the tasks, for which no wait is possible inside of
       a transaction on it; None: they are in none.
     """
 
-    database: str | None = None
+    using: str | None = None
 
     def add_task_to_queue(
         self,
@@ -70,7 +70,7 @@ class TransactionalClient(ClientTaskCourier):
         **options: Unpack[AddOptions],
     ) -> list[UUID]:
         """As `add_task_to_queue` for many at once; their ids in the same order."""
-        if not on_commit or (alias := database_of(on_commit)) == self.database:
+        if not on_commit or (alias := database_of(on_commit)) == self.using:
             return super().bulk_add_tasks_to_queue(queue_name, tasks_data, **options)
         refuse_key(options)
         tasks = self._client.prepare(queue_name, tasks_data, **options)
@@ -114,10 +114,10 @@ class TransactionalClient(ClientTaskCourier):
         return super().iter_task_results(queue_name, self._waitable(task_ids), delete_data, timeout)
 
     def _waitable(self, task_ids: Iterable[UUID | str]) -> Iterable[UUID | str]:
-        if not may_refuse(self.database):
+        if not may_refuse(self.using):
             return task_ids
         task_ids = list(task_ids)
-        refuse_wait(self.database, task_ids)
+        refuse_wait(self.using, task_ids)
         return task_ids
 
 

@@ -36,7 +36,7 @@ from task_helpers.tasks import Task
 
 @documented_as(TransactionalClient)
 class AsyncTransactionalClient(AsyncClientTaskCourier):
-    database: str | None = None
+    using: str | None = None
 
     async def add_task_to_queue(
         self,
@@ -61,7 +61,7 @@ class AsyncTransactionalClient(AsyncClientTaskCourier):
         on_commit: bool | str = False,
         **options: Unpack[AddOptions],
     ) -> list[UUID]:
-        if not on_commit or (alias := database_of(on_commit)) == self.database:
+        if not on_commit or (alias := database_of(on_commit)) == self.using:
             return await super().bulk_add_tasks_to_queue(queue_name, tasks_data, **options)
         refuse_key(options)
         tasks = self._client.prepare(queue_name, tasks_data, **options)
@@ -75,7 +75,7 @@ class AsyncTransactionalClient(AsyncClientTaskCourier):
         self, queue_name: str, task_data: Any, *, timeout: Duration, **options: Unpack[CallOptions]
     ) -> Any:
         refuse_on_commit(options)
-        if self.database is not None:
+        if self.using is not None:
             await self._waitable(())
         return await super().call(queue_name, task_data, timeout=timeout, **options)
 
@@ -113,10 +113,10 @@ class AsyncTransactionalClient(AsyncClientTaskCourier):
                 yield task
 
     async def _waitable(self, task_ids: Iterable[UUID | str]) -> Iterable[UUID | str]:
-        if not may_refuse(self.database):
+        if not may_refuse(self.using):
             return task_ids
         task_ids = list(task_ids)
-        await sync_to_async(refuse_wait)(self.database, task_ids)
+        await sync_to_async(refuse_wait)(self.using, task_ids)
         return task_ids
 
     @cached_property

@@ -41,6 +41,10 @@ class _MemoryTaskCourier(TaskCourier):
         super().__init__(MemoryStore(self.server, options), self.server.perform, options)
         set_attributes(self, attributes)
 
+    def enqueued(self, queue_name: str) -> list[tuple[bytes, bytes]]:
+        """(id, envelope) of what no worker has taken, for `task_helpers.testing`."""
+        return self.server.enqueued(queue_name)
+
     def awaitable(self) -> Any:
         return self._sharing_batches(self._twin(self.server, **self.options.given()))
 

@@ -40,6 +40,10 @@ class _MemoryAsyncTaskCourier(AsyncTaskCourier):
         super().__init__(store, AsyncMemoryServer(self.server).perform, options)
         set_attributes(self, attributes)
 
+    def enqueued(self, queue_name: str) -> list[tuple[bytes, bytes]]:
+        """(id, envelope) of what no worker has taken, for `task_helpers.testing`."""
+        return self.server.enqueued(queue_name)
+
     def _blocking_perform(self) -> Perform:
         return self.server.perform
 

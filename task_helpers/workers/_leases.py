@@ -41,7 +41,9 @@ class LeaseKeeper:
         self._worker_name = worker_name
         self._held = held
         self._max_batch_seconds = max_batch_seconds
-        self._interval = courier.options.lease_ms / 1000 / RENEWALS_PER_LEASE
+        lease = courier.options.lease_ms / 1000
+        shortest = lease if max_batch_seconds is None else min(lease, max_batch_seconds)
+        self._interval = shortest / RENEWALS_PER_LEASE
         self._stopping = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name=f"task_helpers lease {queue_name}", daemon=True
@@ -56,15 +58,12 @@ class LeaseKeeper:
         self._thread.join(LONGEST_STOP)
 
     def _run(self) -> None:
-        pause = 0.0
-        while not self._stopping.wait(pause):
-            pause = self.step()
+        """The worker itself has just said that it lives."""
+        while not self._stopping.wait(self._interval):
+            self.step()
 
-    def step(self) -> float:
-        """
-        One renewal; returns in how many seconds the next is due. A failed one is tried again in
-        time: the thread must not die of it.
-        """
+    def step(self) -> None:
+        """One renewal. A failed one is tried again in time: the thread must not die of it."""
         limit = self._max_batch_seconds
         if limit is not None and self._held.longest() >= limit:
             self._end_process()
@@ -75,7 +74,6 @@ class LeaseKeeper:
             logger.warning("The lease on queue %s was not renewed: %s", self._queue_name, error)
         except Exception:
             logger.exception("The lease on queue %s was not renewed.", self._queue_name)
-        return self._interval if limit is None else min(self._interval, limit / RENEWALS_PER_LEASE)
 
     def _end_process(self) -> None:
         logger.critical(

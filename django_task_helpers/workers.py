@@ -88,12 +88,12 @@ def make_queue(name: str, found: list[WorkerClass]) -> Queue:
     return Queue(name, worker_class, settings.courier, settings.options)
 
 
-def build_worker(queue_name: str, courier: str | None = None, **fields: Any) -> BaseWorker:
+def build_worker(queue_name: str, courier_alias: str | None = None, **fields: Any) -> BaseWorker:
     """
     A worker for a known queue that keeps Django's database connections fresh around each call of
     `perform_tasks`, and makes it a transaction where the worker's `atomic` says so.
 
-    - courier - an alias instead of the queue's own.
+    - courier_alias - names the courier in `TASK_HELPERS`; None: that of the queue.
     - fields - class fields of the worker; they go before those of the settings.
 
     Raises `UnknownQueue`, and `ImproperlyConfigured` for unusable settings.
@@ -105,7 +105,7 @@ def build_worker(queue_name: str, courier: str | None = None, **fields: Any) -> 
             f"in {place('QUEUES')}, or a worker class with its queue_name in an app's workers.py"
         )
     queue = queues[queue_name]
-    task_courier = worker_courier(courier or queue.courier)
+    task_courier = worker_courier(courier_alias or queue.courier)
     return make_worker(queue, task_courier, **fields)
 
 

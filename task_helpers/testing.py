@@ -36,7 +36,7 @@ def all_enqueued(courier: TaskCourier, queue_name: str) -> list[Task]:
     """
     if (listed := getattr(courier, "enqueued", None)) is None:
         kind = type(courier).__name__
-        raise TypeError(f"the tasks of a {kind} cannot be listed: use one in memory in tests")
+        raise TypeError(f"the tasks of a {kind} cannot be listed: use a memory courier in tests")
     return [_opened(courier, *task) for task in listed(queue_name)]
 
 

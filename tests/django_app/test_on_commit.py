@@ -162,9 +162,7 @@ def test_bad_input_is_refused_where_it_is_given(
 @pytest.mark.usefixtures("db")
 def test_an_unknown_database_is_named(on_memory: Any) -> None:
     on_memory()
-    with pytest.raises(
-        ValueError, match=r"on_commit='defalt' names no database\. did you mean 'def"
-    ):
+    with pytest.raises(ValueError, match="on_commit names 'defalt', which is no database"):
         courier.add_task_to_queue(Q, 1, on_commit="defalt")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from signal import Signals
 
@@ -24,6 +25,15 @@ JITTER = 0.1
 """Workers that started together do not all recycle at once."""
 
 MakeWorker = Callable[[], BaseWorker]
+
+
+@contextmanager
+def sharing_no_connection() -> Iterator[None]:
+    """What the parent opens here, no child has that it forks later."""
+    try:
+        yield
+    finally:
+        connections.close_all()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +62,11 @@ class Supervision:
         the store is away at the start.
         """
         worker = self.make_worker()
-        self._reach_store(worker)
-        connections.close_all()  # no child may share a socket with another
+        with sharing_no_connection():
+            self._reach_store(worker)
         supervisor = Supervisor(
             lambda worker_id: self._run_child(worker_id, supervisor.signal_got),
-            lambda dead: worker.task_courier.reclaim_tasks_of(worker.queue_name, dead),
+            lambda dead: self._bury(worker, dead),
             processes=self.processes,
             drain=self.drain,
             announce=lambda number: self.say(
@@ -71,6 +81,10 @@ class Supervision:
         except CourierUnavailable as error:
             self.say(f"Waiting for the store: {error}")
             worker.task_courier.get_queue_stats(worker.queue_name)
+
+    def _bury(self, worker: BaseWorker, dead: bytes) -> int:
+        with sharing_no_connection():
+            return worker.task_courier.reclaim_tasks_of(worker.queue_name, dead)
 
     def _run_child(self, worker_id: bytes, passed_on: Callable[[], Signals | None]) -> int:
         worker = self.make_worker()

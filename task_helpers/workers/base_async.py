@@ -156,8 +156,7 @@ class BaseAsyncWorker(BaseWorker):
             if self._shift.stopping:
                 await self._release([task_id for task_id, _ in tasks])
             elif tasks:
-                await self._begin_async(tasks)
-                begun += 1
+                begun += await self._begin_async(tasks)
             elif self.burst:
                 if was_idle:
                     ended = Ended.EMPTY
@@ -185,14 +184,15 @@ class BaseAsyncWorker(BaseWorker):
             await asyncio.sleep(pause)
         return []
 
-    async def _begin_async(self, tasks: list[Task]) -> None:
-        """Tasks that a worker died with are performed with nothing beside them: who is to blame?"""
+    async def _begin_async(self, tasks: list[Task]) -> bool:
+        """
+        Tasks that a worker died with are performed with nothing beside them: who is to blame?
+        False when they were given back.
+        """
         task_ids = [task_id for task_id, _ in tasks]
         suspects = self._shift.courier.are_suspects(self.queue_name, task_ids)
-        if suspects:
-            self._shift.batch = task_ids
-            self._shift.held.waits(task_ids)
-            await self._until_idle()
+        if suspects and not await self._is_alone(task_ids):
+            return False
         batch = asyncio.create_task(self._perform_batch(tasks, task_ids))
         self._shift.batches[batch], self._shift.batch = task_ids, []
         batch.add_done_callback(self._settle)
@@ -200,6 +200,18 @@ class BaseAsyncWorker(BaseWorker):
         self.iterations_performed += 1
         if suspects:
             await self._until_idle()
+        return True
+
+    async def _is_alone(self, task_ids: list[UUID]) -> bool:
+        """Waits until nothing else is at hand; gives the tasks back when the worker is to stop."""
+        shift = self._shift
+        shift.batch = task_ids
+        shift.held.waits(task_ids)
+        while shift.batches and not shift.stopping:
+            await self._next_end()
+        if shift.stopping:
+            await self._release(shift.dropped())
+        return not shift.stopping
 
     async def _until_idle(self) -> None:
         while self._shift.batches:

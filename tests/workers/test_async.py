@@ -15,10 +15,12 @@ import pytest
 import redis
 
 from task_helpers import exceptions
+from task_helpers.couriers.memory import MemoryClientWorkerTaskCourier
 from task_helpers.couriers.memory_async import MemoryAsyncWorkerTaskCourier
 from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
 from task_helpers.couriers.redis_async import RedisAsyncWorkerTaskCourier
 from task_helpers.registry import Registry
+from task_helpers.tasks import TaskStatus
 from task_helpers.workers.base import BaseWorker, Ended
 from task_helpers.workers.base_async import BaseAsyncWorker
 from task_helpers.workers.classic_async import ClassicAsyncWorker
@@ -259,6 +261,37 @@ def test_a_stop_lets_the_batches_at_hand_end(courier: Any) -> None:
     assert ended(courier, task_ids[:2]) == [0, 1]
     assert worker.ended_by is Ended.STOPPED
     assert courier.get_queue_stats(Q)[:4] == (3, 0, 0, 0)
+
+
+def test_suspects_that_wait_are_given_back_when_the_worker_is_to_stop(courier: Any) -> None:
+    # given a worker with a batch at hand, and a task that waits to be performed alone
+    [suspect] = courier.bulk_add_tasks_to_queue(Q, ["suspect"])
+    dead = MemoryClientWorkerTaskCourier(courier.server)
+    dead.get_tasks(Q)
+    begun, go_on = list[Any](), threading.Event()
+
+    class Held(Worker):
+        burst = False
+
+        async def perform_tasks(self, tasks: Any) -> Any:
+            begun.extend(data for _, data in tasks)
+            while not go_on.is_set():  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            return tasks
+
+    worker = Held(courier)
+    run = in_thread(worker.perform)
+    courier.add_task_to_queue(Q, "other")
+    wait_until(lambda: begun == ["other"])
+    courier.reclaim_tasks_of(Q, dead.worker_id)
+    wait_until(lambda: courier.get_task_status(Q, suspect) == TaskStatus.RUNNING)
+    # when the worker is told to stop
+    worker.stop()
+    # then another one can have the task, at once
+    wait_until(lambda: courier.get_task_status(Q, suspect) == TaskStatus.WAITING)
+    go_on.set()
+    run.result(5)
+    assert begun == ["other"]
 
 
 def test_a_cancelled_worker_gives_its_batches_back(courier: Any) -> None:

@@ -57,15 +57,7 @@ class UpkeepVerbs(Verbs):
 
     def stats(self, queue: str) -> Flow[QueueStats]:
         keys = self._of(queue)
-        minutes = keys.counts_of_an_hour((yield from self.now()))
-        tokens, workers, rate, *counts = yield from self._ask.commands(
-            [
-                *(("ZRANGE", key, 0, -1) for key in (keys.leases, keys.workers)),
-                ("HGET", keys.drain, "rate"),
-                *(("HMGET", key, *COUNTED) for key in minutes),
-            ],
-            comforts=1 + len(minutes),
-        )
+        tokens, workers, rate, *minutes = yield from self._reports(keys)
         names = [keys.tasks, keys.pending, keys.delayed, keys.dead, keys.ranked]
         names += [keys.few, keys.alone]
         reply = yield from self._ask.script("stats", [*names, *keys.batches(tokens)], [])
@@ -78,8 +70,18 @@ class UpkeepVerbs(Verbs):
             oldest_made_at=min(map(made_at_ms, heads), default=None),
             workers=[worker.decode(errors="replace") for worker in workers],
             drain_rate=None if rate is None else float(rate),
-            **_totals(counts),
+            **_totals(minutes),
         )
+
+    def _reports(self, keys: QueueKeys) -> Flow[list[Any]]:
+        """Who holds batches, who works, how fast, and what ended in each minute of an hour."""
+        minutes = keys.counts_of_an_hour((yield from self.now()))
+        asked = [
+            *(("ZRANGE", key, 0, -1) for key in (keys.leases, keys.workers)),
+            ("HGET", keys.drain, "rate"),
+            *(("HMGET", key, *COUNTED) for key in minutes),
+        ]
+        return (yield from self._ask.commands(asked, comforts=1 + len(minutes)))
 
     # --- Dead letters
 

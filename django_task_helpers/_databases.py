@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -127,6 +127,8 @@ def atomic_aliases(worker: BaseWorker) -> list[str]:
     atomic: Any = getattr(worker, "atomic", worker.on_batch_error != "fail" and _has_database())
     if isinstance(atomic, bool):
         return [DEFAULT_DB_ALIAS] if atomic else []
+    if not isinstance(atomic, Iterable):
+        raise ValueError(f"atomic must be True, False or aliases of databases, not {atomic!r}")
     aliases = [atomic] if isinstance(atomic, str) else atomic
     return [named_database(alias, "atomic") for alias in aliases]
 

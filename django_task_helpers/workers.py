@@ -234,7 +234,7 @@ def _blamed(queue: Queue, fields: Mapping[str, Any], complaint: str) -> tuple[st
     """Where the field that is complained about was set, and what to do."""
     if given := [f"{name}={value!r}" for name, value in fields.items() if name in complaint]:
         return f"queue {queue.name} with {', '.join(given)}", "give another value, or what it needs"
-    if queue.options:
+    if queue.name in get_settings().queues:
         return place("QUEUES", queue.name, "OPTIONS"), "correct it there or in the class"
     return _path(queue.worker_class), "correct it there"
 

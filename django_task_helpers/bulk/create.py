@@ -68,18 +68,23 @@ class BulkCreateWorker(RowsWorker):
         than one row may have: its caller would get the row of another one.
         """
         super().check_fields()
+        self._check_columns("update_fields", "unique_fields")
         if self.batch_size is not None:
             whole_number(self.batch_size, "batch_size")
-        self._check_columns("update_fields", "unique_fields")
+        self._check_conflicts()
+        self._check_unique()
+
+    def _check_conflicts(self) -> None:
         if self.ignore_conflicts and self.update_conflicts:
             raise ValueError("conflicts are either ignored or updated: choose one of them")
         if self.update_conflicts and not self.update_fields:
             raise ValueError("update_conflicts needs update_fields: what an existing row gets")
+        if any(column.primary_key for column in self._columns_of(self.update_fields or ())):
+            raise ValueError("update_fields has the key: the key of a row stays as it is")
         if (self.update_conflicts or self.ignore_conflicts) and not self.unique_fields:
             raise ValueError(
                 "update_conflicts and ignore_conflicts need unique_fields, to read rows back by"
             )
-        self._check_unique()
 
     def _check_unique(self) -> None:
         names = self.unique_fields or ()

@@ -115,7 +115,7 @@ class RowsWorker(BaseWorker):
     def _column(self, name: str) -> AnyField:
         try:
             return self._columns[name]
-        except KeyError:
+        except (KeyError, TypeError):  # a list is no key of a dict
             label = self._model._meta.label
             raise ValueError(f"{label} has no column {name!r:.100}") from None
 

@@ -20,6 +20,7 @@ from django_task_helpers.workers import build_worker, known_queues
 
 REDIS = "task_helpers.couriers.redis.RedisClientWorkerTaskCourier"
 MEMORY = "task_helpers.couriers.memory.MemoryClientWorkerTaskCourier"
+BULK = "django_task_helpers.bulk"
 CLIENT = "task_helpers.couriers.memory.MemoryClientTaskCourier"
 NOWHERE = "redis://127.0.0.1:1/0"
 CACHES = {
@@ -47,7 +48,7 @@ def queue(**keys: Any) -> dict[str, Any]:
 
 
 def bulk(**options: Any) -> dict[str, Any]:
-    return queue(WORKER="django_task_helpers.bulk.BulkCreateWorker", OPTIONS=options)
+    return queue(WORKER=f"{BULK}.BulkCreateWorker", OPTIONS=options)
 
 
 ON_DEFAULT = 'TASK_HELPERS["COURIERS"]["default"]'
@@ -93,6 +94,23 @@ WRONG = [
     (queue(OPTIONS={"retry_on": ["OSError"]}), "E010", "retry_on must be types of errors"),
     (queue(OPTIONS={"time_limit": "1m"}), "E010", "time_limit must be a number of seconds"),
     (queue(OPTIONS={"atomic": "replica"}), "E010", "atomic names 'replica', which is no database"),
+    (queue(OPTIONS={"atomic": 5}), "E010", "atomic must be True, False or aliases of databases"),
+    (queue(WORKER=f"{BULK}.BulkGetWorker"), "E010", f'{ON_MAIL}["OPTIONS"]: set model of'),
+    (
+        queue(WORKER=f"{BULK}.BulkGetWorker", OPTIONS={"model": "auth.User", "lookup_field": []}),
+        "E010",
+        "auth.User has no column []",
+    ),
+    (
+        bulk(
+            model="auth.User",
+            unique_fields=["username"],
+            update_conflicts=True,
+            update_fields=["email", "pk"],
+        ),
+        "E010",
+        "update_fields has the key: the key of a row stays as it is",
+    ),
     (queue(OPTIONS={"burst": "no"}), "E010", "burst must be True or False, not 'no'"),
     (bulk(model="shop.Shelf"), "E010", "model of BulkCreateWorker: App 'shop' doesn't have"),
     (bulk(model="auth.User", fields="id"), "E010", "fields must be a list of names"),

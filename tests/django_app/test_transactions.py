@@ -168,11 +168,11 @@ def test_what_a_hidden_error_undid_is_not_told_as_a_success(rows) -> None:
     assert set(Group.objects.values_list("name", flat=True)) == {"taken", "a", "b"}
 
 
-def test_a_database_that_is_not_there_names_the_class(rows) -> None:
+def test_a_database_that_is_not_there_names_the_setting(rows) -> None:
     with pytest.raises(ImproperlyConfigured) as caught:
         rows(Elsewhere, [])
     complaint = "atomic names 'replica', which is no database. known: default"
-    assert str(caught.value).startswith(f"{__name__}.Elsewhere: {complaint}")
+    assert str(caught.value).startswith(f'TASK_HELPERS["QUEUES"]["rows"]["OPTIONS"]: {complaint}')
 
 
 @pytest.mark.django_db(transaction=True)

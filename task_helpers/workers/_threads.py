@@ -59,12 +59,21 @@ class Threads:
             self._calls.put(None)
 
     def _begin(self, perform: Callable[[], None]) -> None:
+        if self._started < min(self._busy + 1, self._size):
+            self._start_thread()
         self._busy += 1
-        if self._started < min(self._busy, self._size):
-            self._started += 1
-            name = f"{self._name} {self._started}"
-            threading.Thread(target=self._work, name=name, daemon=True).start()
         self._calls.put(perform)
+
+    def _start_thread(self) -> None:
+        """A system without room for one may have some later: until then those that are there do."""
+        name = f"{self._name} {self._started + 1}"
+        try:
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+        except RuntimeError:
+            if not self._started:
+                raise
+        else:
+            self._started += 1
 
     def _deliver(self, future: asyncio.Future[Returned], returned: Returned) -> None:
         self._busy -= 1

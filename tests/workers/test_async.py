@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import textwrap
@@ -21,10 +22,11 @@ from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
 from task_helpers.couriers.redis_async import RedisAsyncWorkerTaskCourier
 from task_helpers.registry import Registry
 from task_helpers.tasks import TaskStatus
+from task_helpers.workers._threads import Threads
 from task_helpers.workers.base import BaseWorker, Ended
 from task_helpers.workers.base_async import BaseAsyncWorker
 from task_helpers.workers.classic_async import ClassicAsyncWorker
-from tests.support.waiting import in_thread, wait_until
+from tests.support.waiting import PATIENCE, in_thread, wait_until
 
 Q = "work"
 
@@ -138,6 +140,30 @@ def test_no_more_threads_than_batches(courier: Any) -> None:
     courier.bulk_add_tasks_to_queue(Q, range(20))
     Counting(courier).perform()
     assert Counting.names <= {f"task_helpers {Q} 1", f"task_helpers {Q} 2"}
+
+
+def test_a_thread_that_cannot_be_started_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given threads of a system that has no room for one
+    threads = Threads(3, "roomless")
+
+    async def calls() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", no_room)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                await threads.call(os.getpid)
+        # when there is room for one only
+        assert await asyncio.wait_for(threads.call(os.getpid), PATIENCE) == os.getpid()
+        monkeypatch.setattr(threading.Thread, "start", no_room)
+        # then that one does what is to be done
+        several = asyncio.gather(*(threads.call(os.getpid) for _ in range(5)))
+        assert await asyncio.wait_for(several, PATIENCE) == [os.getpid()] * 5
+
+    asyncio.run(calls())
+    threads.dismiss()
+
+
+def no_room(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def test_an_interpreter_that_ends_waits_for_no_function() -> None:

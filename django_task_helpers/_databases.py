@@ -26,10 +26,11 @@ def live_among_databases(worker: BaseWorker) -> None:
     Has the worker look after its connections, in whichever threads it works. Raises `ValueError`
     when its `atomic` names a database that is not there.
     """
-    if isinstance(worker, BaseAsyncWorker) and inspect.iscoroutinefunction(worker.perform_tasks):
+    if isinstance(worker, BaseAsyncWorker):
         setattr(worker, "call_in_thread", fresh_connections()(worker.call_in_thread))  # noqa: B010
-        setattr(worker, "perform_tasks", batch_among_databases(worker))  # noqa: B010
-        return
+        if inspect.iscoroutinefunction(worker.perform_tasks):
+            setattr(worker, "perform_tasks", batch_among_databases(worker))  # noqa: B010
+            return
     setattr(worker, "perform_tasks", among_databases(worker))  # noqa: B010
     if isinstance(worker, ThreadedWorker):
         setattr(worker, "destroy_thread", leaving_databases(worker))  # noqa: B010

@@ -35,7 +35,8 @@ logger = logging.getLogger("task_helpers.workers")
 class BaseAsyncWorker(BaseWorker):
     """
     As `BaseWorker`, for work that waits: `perform_tasks` is a coroutine, and while a batch waits
-    for something the next ones are taken and begun. A plain `perform_tasks` is called in a thread.
+    for something the next ones are taken and begun. A plain `perform_tasks` is called in a thread,
+    plain `setup` and `destroy` in another one.
 
     - task_courier - blocking or awaitable: the worker makes the other one of it, since leases are
       renewed by a thread, whatever holds the event loop up.
@@ -110,12 +111,16 @@ class BaseAsyncWorker(BaseWorker):
     async def perform_async(self, total_iterations: int | None = None) -> None:
         """As `perform`, in the running event loop. Cancelled, it gives back what it has at hand."""
         self.check_fields()
-        await _awaited(self.setup)
+        edge = Threads(1, f"task_helpers setup {self.queue_name}")  # no stuck task holds it up
         try:
-            check_private(self)
-            await self._work_async(total_iterations)
+            await self._called(self.setup, threads=edge)
+            try:
+                check_private(self)
+                await self._work_async(total_iterations)
+            finally:
+                await self._called(self.destroy, threads=edge)
         finally:
-            await _awaited(self.destroy)
+            edge.dismiss()
 
     def perform_iteration(self) -> bool:
         """Not for this worker, whose iterations overlap."""
@@ -242,7 +247,7 @@ class BaseAsyncWorker(BaseWorker):
     async def _attempt(self, run: Any) -> Any:
         """A `CancelledError` of the tasks' own is an error as all others, one of ours is not."""
         try:
-            return run.results_of(await self._called(self.perform_tasks, run.tasks))
+            return await self._results_of(run)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -250,12 +255,23 @@ class BaseAsyncWorker(BaseWorker):
                 raise
             return Raised(error)
 
-    async def _called(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    async def _results_of(self, run: Any) -> Any:
+        if inspect.iscoroutinefunction(self.perform_tasks):
+            return run.results_of(await self.perform_tasks(run.tasks))
+        return await self._called(self._plain_results_of, run)
+
+    def _plain_results_of(self, run: Any) -> Any:
+        """In the thread: a generator does its work where it is iterated over."""
+        return run.results_of(self.perform_tasks(run.tasks))
+
+    async def _called(
+        self, function: Callable[..., Any], *arguments: Any, threads: Threads | None = None
+    ) -> Any:
         """Awaits a coroutine function, calls all else in a thread."""
         if inspect.iscoroutinefunction(function):
             return await function(*arguments)
         run = partial(copy_context().run, self.call_in_thread, function, *arguments)
-        return await self._shift.threads.call(run)
+        return await (threads or self._shift.threads).call(run)
 
     async def _one_result(self, task: Task) -> Task:
         try:
@@ -299,11 +315,6 @@ class BaseAsyncWorker(BaseWorker):
             await self._shift.courier.release_tasks(self.queue_name, task_ids)
         except CourierError as error:
             logger.warning("The store was not told what this worker gives back: %s", error)
-
-
-async def _awaited(function: Callable[[], Any]) -> None:
-    if inspect.isawaitable(value := function()):
-        await value
 
 
 def _is_our_end(error: BaseException) -> bool:

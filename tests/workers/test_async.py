@@ -240,6 +240,91 @@ def test_setup_and_destroy_may_be_coroutines(courier: Any) -> None:
     assert worker.notes == ["setup", "destroy"]
 
 
+def test_plain_ones_are_called_in_a_thread_of_theirs(courier: Any) -> None:
+    # given a worker that opens something that only the thread may use that made it
+    called = dict[str, Any]()
+
+    class Plain(Echo):
+        def setup(self) -> None:
+            called["setup"] = threading.current_thread()
+            assert not is_in_a_loop()
+
+        def destroy(self) -> None:
+            called["destroy"] = threading.current_thread()
+
+    task_ids = courier.bulk_add_tasks_to_queue(Q, range(2))
+    Plain(courier).perform()
+    # then no event loop waits for it, and the thread that made it ends it, and itself
+    assert ended(courier, task_ids) == [0, 1]
+    assert called["setup"] is called["destroy"] is not threading.current_thread()
+    called["setup"].join(PATIENCE)
+    assert not called["setup"].is_alive()
+
+
+def is_in_a_loop() -> bool:
+    try:
+        return bool(asyncio.get_running_loop())
+    except RuntimeError:
+        return False
+
+
+def test_an_error_of_a_plain_setup_is_that_of_perform(courier: Any) -> None:
+    class Broken(Echo):
+        def setup(self) -> None:
+            raise ZeroDivisionError
+
+        def destroy(self) -> None:
+            raise AssertionError("it was not set up")
+
+    with pytest.raises(ZeroDivisionError):
+        Broken(courier).perform()
+
+
+def test_a_worker_that_leaves_now_is_destroyed_though_its_threads_are_stuck(courier: Any) -> None:
+    # given a worker all of whose threads are in a function that does not end
+    begun, gate, destroyed = threading.Event(), threading.Event(), threading.Event()
+
+    class Stuck(Worker):
+        max_concurrent_batches = 1
+
+        def perform_tasks(self, tasks: Any) -> Any:  # type: ignore[override]
+            begun.set()
+            gate.wait(60)
+
+        def destroy(self) -> None:
+            destroyed.set()
+
+    async def cancel() -> None:
+        performing = asyncio.create_task(Stuck(courier).perform_async())
+        await asyncio.to_thread(begun.wait, PATIENCE)
+        performing.cancel()
+        await asyncio.wait([performing], timeout=PATIENCE)
+
+    courier.add_task_to_queue(Q, 1)
+    asyncio.run(cancel())
+    # when it is to leave now, then it does
+    assert destroyed.is_set()
+    gate.set()
+
+
+def test_a_plain_generator_runs_in_a_thread(courier: Any) -> None:
+    # given a worker whose body is a generator that waits
+    class Lazy(Worker):
+        def perform_tasks(self, tasks: Any) -> Any:  # type: ignore[override]
+            for task_id, number in tasks:
+                assert not is_in_a_loop()
+                if number == 2:
+                    raise ValueError("two")
+                yield task_id, number
+
+    task_ids = courier.bulk_add_tasks_to_queue(Q, range(4))
+    Lazy(courier, on_batch_error="split").perform()
+    # then it holds no event loop up, and what it raises is found as ever
+    zero, one, two, three = ended(courier, task_ids)
+    assert (zero, one, three) == (0, 1, 3)
+    assert two.message == "two"
+
+
 def test_results_that_nobody_wants_are_not_stored(courier: Any) -> None:
     task_ids = courier.bulk_add_tasks_to_queue(Q, range(3))
     Echo(courier, needs_result_returning=False).perform()

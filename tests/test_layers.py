@@ -33,11 +33,13 @@ class Floor(IntEnum):
     TOOLS = 7  # supervision and test helpers
     PUBLIC = 8  # what `from task_helpers import ...` offers; nothing inside imports it
 
-    SETTINGS = 10
-    MAKING = 11  # settings -> one courier
-    ALIASES = 12  # the couriers and workers of a project
-    SITE = 13  # checks, admin, views
-    ENTRY = 14  # the app's configuration and the commands
+    TABLES = 10
+    SETTINGS = 11
+    ROWS = 12  # the store in a database
+    MAKING = 13  # settings -> one courier
+    ALIASES = 14  # the couriers and workers of a project
+    SITE = 15  # checks, admin, views
+    ENTRY = 16  # the app's configuration and the commands
 
 
 # A name is that module alone, "folder.*" everything in the folder that has no entry of its own.
@@ -70,6 +72,12 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.couriers._door": Floor.FLOWS,
     "task_helpers.couriers._lookout": Floor.FLOWS,
     "task_helpers.couriers._awaited": Floor.FLOWS,
+    "task_helpers.couriers._chunks": Floor.FLOWS,
+    "task_helpers.couriers._drain": Floor.FLOWS,
+    "task_helpers.couriers._leading": Floor.FLOWS,
+    "task_helpers.couriers._loops": Floor.FLOWS,
+    "task_helpers.couriers._outages": Floor.FLOWS,
+    "task_helpers.couriers.backends": Floor.FLOWS,
     "task_helpers.couriers._lingering": Floor.FLOWS,
     "task_helpers.couriers._preparing": Floor.FLOWS,
     "task_helpers.couriers._client_flows": Floor.FLOWS,
@@ -118,6 +126,8 @@ FLOORS: dict[str, Floor] = {
     "task_helpers": Floor.PUBLIC,
     "django_task_helpers.conf": Floor.SETTINGS,
     "django_task_helpers.models": Floor.SETTINGS,
+    "django_task_helpers.models.*": Floor.TABLES,
+    "django_task_helpers.couriers._database.*": Floor.ROWS,
     "django_task_helpers.migrations.*": Floor.SETTINGS,
     "django_task_helpers.couriers.*": Floor.MAKING,
     "django_task_helpers.couriers": Floor.ALIASES,
@@ -147,7 +157,9 @@ PEERS = {
     "django_task_helpers.admin",
     "django_task_helpers.bulk",
     "django_task_helpers.couriers",
+    "django_task_helpers.couriers._database",
     "django_task_helpers.management.commands",
+    "django_task_helpers.models",
 }
 
 # Everything but the concrete couriers is free of Redis, everything but one package free of Django.

@@ -18,7 +18,10 @@ from uuid import UUID
 
 import pytest
 import redis
+from django.db.models import F, Max, Model, QuerySet
 
+from django_task_helpers import models
+from django_task_helpers.couriers import database, database_async
 from task_helpers.couriers import memory, memory_async, redis_async
 from task_helpers.couriers import redis as over_redis
 from tests.support.clock import Clock
@@ -184,6 +187,69 @@ class RedisStand(Stand):
         return sorted(key.decode() for key in keys if self._connection.pttl(key) < 0)
 
 
+class DatabaseStand(Stand):
+    """
+    - using - the alias of a database that has the tables, and nothing in them.
+    """
+
+    def __init__(self, using: str) -> None:
+        super().__init__()
+        self._using = using
+
+    def make(self, role: str, options: dict[str, Any]) -> Any:
+        return getattr(database, f"Database{role}TaskCourier")(self._using, **options)
+
+    def make_async(self, role: str, options: dict[str, Any]) -> Any:
+        return getattr(database_async, f"DatabaseAsync{role}TaskCourier")(self._using, **options)
+
+    def close(self) -> None:
+        super().close()
+        for model in TABLES:
+            self._of(model).delete()
+
+    def _of(self, model: type[Model]) -> QuerySet[Any]:
+        return model._default_manager.using(self._using)
+
+    def pass_leases(self, queue: str) -> None:
+        self._of(models.Batch).filter(queue=queue).update(lease_until=1)
+
+    def pass_delays(self, queue: str) -> None:
+        delayed = self._of(models.Task).filter(queue=queue, state=models.State.DELAYED)
+        if last := delayed.aggregate(last=Max("place"))["last"]:
+            delayed.update(place=F("place") - (last - time.time_ns() // 1000))
+
+    def pass_results(self, queue: str) -> None:
+        self._of(models.Result).filter(queue=queue).update(expires_at=1)
+
+    def pass_time(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() <= until:
+            self._of(models.Worker).exists()
+
+    def swap(self, queue: str, one: UUID, other: UUID) -> None:
+        tasks = self._of(models.Task).filter(queue=queue)
+        first, second = tasks.get(id=one.bytes), tasks.get(id=other.bytes)
+        tasks.filter(id=first.id).update(envelope=second.envelope)
+        tasks.filter(id=second.id).update(envelope=first.envelope)
+
+    def leftovers(self, queue: str) -> list[str]:
+        lasting = (models.Task, models.Batch, models.SharedKey, models.DeadLetter, models.Drain)
+        rows = ((model, self._of(model).filter(queue=queue)) for model in lasting)
+        return [model.__name__ for model, found in rows if found.exists()]
+
+
+TABLES = (
+    models.Task,
+    models.Batch,
+    models.SharedKey,
+    models.Result,
+    models.DeadLetter,
+    models.Worker,
+    models.Count,
+    models.Drain,
+)
+
+
 @dataclass(frozen=True)
 class Backend:
     """`stand` makes one for a test; `request` gives it fixtures such as a connection."""
@@ -199,6 +265,10 @@ def _redis_stand(request: pytest.FixtureRequest) -> Stand:
     )
 
 
+def _sqlite_stand(request: pytest.FixtureRequest, journal: str = "wal") -> Stand:
+    return DatabaseStand(request.getfixturevalue(f"sqlite_{journal}"))
+
+
 PROCESSES = frozenset({Can.BE_SHARED_BY_PROCESSES})
 
 BACKENDS = [
@@ -206,4 +276,7 @@ BACKENDS = [
     Backend("memory-async", lambda request: in_event_loop(MemoryStand())),
     Backend("redis", _redis_stand, PROCESSES),
     Backend("redis-async", lambda request: in_event_loop(_redis_stand(request)), PROCESSES),
+    Backend("sqlite", _sqlite_stand, PROCESSES),
+    Backend("sqlite-async", lambda request: in_event_loop(_sqlite_stand(request)), PROCESSES),
+    Backend("sqlite-journal", lambda request: _sqlite_stand(request, "delete"), PROCESSES),
 ]

@@ -4,10 +4,32 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pytest_django.plugin import DjangoDbBlocker
 
 from tests.contract.backends import BACKENDS, Backend, Can, Stand
+from tests.support.databases import sqlite
 
 QUEUE = "contract"
+
+
+@pytest.fixture(scope="session")
+def sqlite_wal(
+    tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker
+) -> Iterator[str]:
+    """The alias of a file that is written ahead, as one should be that many processes use."""
+    path = tmp_path_factory.mktemp("sqlite") / "wal.sqlite3"
+    with django_db_blocker.unblock(), sqlite("sqlite_wal", path, "wal") as alias:
+        yield alias
+
+
+@pytest.fixture(scope="session")
+def sqlite_delete(
+    tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker
+) -> Iterator[str]:
+    """The alias of a file with the journal that SQLite begins with."""
+    path = tmp_path_factory.mktemp("sqlite") / "delete.sqlite3"
+    with django_db_blocker.unblock(), sqlite("sqlite_delete", path, "delete") as alias:
+        yield alias
 
 
 @pytest.fixture(params=BACKENDS, ids=lambda backend: backend.name)

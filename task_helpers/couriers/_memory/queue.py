@@ -132,7 +132,7 @@ class MemoryQueue:
             batch.suspects = not self._crashes.keys().isdisjoint(batch.ids)
             batch.company = beside and not batch.suspects
         if batch.ids or not self.has_waiting():
-            self.tally.note_take(now, self.has_waiting())
+            self.tally.drain.note_take(now, self.has_waiting())
         return batch
 
     def has_waiting(self) -> bool:

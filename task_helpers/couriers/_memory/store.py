@@ -148,7 +148,7 @@ class MemoryStore:
                 dead=len(state.dead),
                 oldest_made_at=min(heads, default=None),
                 workers=sorted(state.workers),
-                drain_rate=state.tally.rate,
+                drain_rate=state.tally.drain.rate,
                 **state.tally.last_hour(self._server.now()),
             )
 
@@ -314,7 +314,7 @@ class MemoryStore:
 
 
 def _pace(queue: MemoryQueue) -> Pace:
-    return Pace(queue.tally.rate, len(queue.tasks), len(queue.delayed))
+    return Pace(queue.tally.drain.rate, len(queue.tasks), len(queue.delayed))
 
 
 def _step(act: Callable[[], T], wake_on: Place | None = None, wait: float = 0) -> Flow[T]:

@@ -3,47 +3,16 @@
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from redis.exceptions import NoScriptError, RedisError
 
+from task_helpers.couriers._outages import Health, pauses
 from task_helpers.couriers._redis.commands import Argument, Command, Pause, Send, script
 from task_helpers.couriers._redis.errors import passes, translated
 from task_helpers.effects import Flow
-
-FIRST_PAUSE = 0.01
-LONGEST_PAUSE = 1.0
-
-
-class Health:
-    """When Redis was last found unreachable; shared by all who ask it."""
-
-    def __init__(self) -> None:
-        self._outage_at = -math.inf
-        self._silent_since: float | None = None
-
-    def steady_for(self) -> float:
-        """Seconds since Redis last gave no answer, or since it was started."""
-        return time.monotonic() - self._outage_at
-
-    def silent_for(self) -> float:
-        """Seconds since the first of the questions that Redis has not answered since."""
-        return 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
-
-    def note_answer(self) -> None:
-        self._silent_since = None
-
-    def note_outage(self, asked_at: float) -> None:
-        self._outage_at = time.monotonic()
-        if self._silent_since is None:
-            self._silent_since = asked_at
-
-    def note_start(self, seconds_ago: float) -> None:
-        """A Redis that has just started was away: others could not reach it either."""
-        self._outage_at = max(self._outage_at, time.monotonic() - seconds_ago)
 
 
 class Asking:
@@ -133,7 +102,7 @@ class Asking:
     ) -> Flow[list[Any]]:
         due = time.monotonic() + blocks
         asked = Send(first, blocks, self._until - due, unless)
-        pauses: Iterator[float] | None = None
+        later: Iterator[float] | None = None
         while True:
             try:
                 replies = _without_errors((yield asked)[ignored:], comforts)
@@ -143,8 +112,8 @@ class Asking:
             except NoScriptError:
                 raise
             except (RedisError, OSError) as error:
-                pauses = pauses or _pauses(min(due + self._retry_seconds, self._until))
-                pause = next(pauses, None) if self._is_outage(error, due) else None
+                later = later or pauses(min(due + self._retry_seconds, self._until))
+                pause = next(later, None) if self._is_outage(error, due) else None
                 named = translated(error, self._address)
                 if pause is None:
                     raise named from None
@@ -166,11 +135,3 @@ def _without_errors(replies: list[Any], comforts: int) -> list[Any]:
                 raise reply
             replies[at] = None
     return replies
-
-
-def _pauses(until: float) -> Iterator[float]:
-    """Exponential, with jitter, so that many clients do not come back at the same moment."""
-    pause = FIRST_PAUSE
-    while (left := until - time.monotonic()) > 0:
-        yield min(pause * random.uniform(0.5, 1), left)
-        pause = min(2 * pause, LONGEST_PAUSE)

@@ -17,13 +17,13 @@ from typing import Any
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from task_helpers.couriers._leading import Lead
 from task_helpers.couriers._lookout import Lookout
 from task_helpers.couriers._loop_waiters import LoopWaiter
+from task_helpers.couriers._loops import PerLoop
 from task_helpers.couriers._redis.async_connections import AsyncConnector
 from task_helpers.couriers._redis.hints import RECONNECT_PAUSE
 from task_helpers.couriers._redis.keys import hint_channel
-from task_helpers.couriers._redis.leading import Lead
-from task_helpers.couriers._redis.loops import PerLoop
 from task_helpers.couriers._redis.messages import understood
 from task_helpers.couriers._redis.replies import Replies
 from task_helpers.couriers._redis.subscription import SILENCE

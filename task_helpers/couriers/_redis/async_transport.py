@@ -7,11 +7,11 @@ from typing import Any
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from task_helpers.couriers._loops import PerLoop
 from task_helpers.couriers._redis.async_connections import AsyncConnector
 from task_helpers.couriers._redis.async_hints import AsyncHints
 from task_helpers.couriers._redis.commands import Send
 from task_helpers.couriers._redis.connections import SOCKET_TIMEOUT
-from task_helpers.couriers._redis.loops import PerLoop
 from task_helpers.couriers._redis.pipeline import Pipeline
 from task_helpers.effects import Effect, Listen, Sleep
 

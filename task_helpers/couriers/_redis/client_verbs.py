@@ -7,9 +7,9 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any
 
+from task_helpers.couriers._chunks import chunks
 from task_helpers.couriers._lookout import Lookout
 from task_helpers.couriers._redis.admission import Admission
-from task_helpers.couriers._redis.chunks import chunks
 from task_helpers.couriers._redis.commands import Argument, Command
 from task_helpers.couriers.parcels import IN_LINE, Look, Placement
 from task_helpers.effects import Flow

@@ -16,10 +16,10 @@ import time
 
 from redis.exceptions import RedisError
 
+from task_helpers.couriers._leading import Lead
 from task_helpers.couriers._lookout import Lookout
 from task_helpers.couriers._redis.connections import Connector
 from task_helpers.couriers._redis.keys import hint_channel
-from task_helpers.couriers._redis.leading import Lead
 from task_helpers.couriers._redis.subscription import Subscription
 from task_helpers.effects import Listen, News
 from task_helpers.forks import restart_after_fork

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from task_helpers import outcomes, progress
-from task_helpers.couriers._redis.chunks import chunks
+from task_helpers.couriers._chunks import chunks
 from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers._redis.verbs import Verbs
 from task_helpers.couriers.parcels import Buried

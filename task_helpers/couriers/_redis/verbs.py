@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
+from task_helpers.couriers._chunks import grouped
 from task_helpers.couriers._door import Door, Pace
 from task_helpers.couriers._lookout import Lookout
 from task_helpers.couriers._redis.asking import Asking
-from task_helpers.couriers._redis.chunks import grouped
 from task_helpers.couriers._redis.commands import Command
 from task_helpers.couriers._redis.keys import QueueKeys, hint_channel
 from task_helpers.couriers.options import CourierOptions

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Any, Unpack
 
-from task_helpers.couriers._redis.chunks import chunks, grouped
+from task_helpers.couriers._chunks import chunks, grouped
 from task_helpers.couriers._redis.commands import Argument, Command
 from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers._redis.verbs import Verbs

@@ -1,0 +1,122 @@
+"""The client's verbs on a database: adding, reading and waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from hashlib import blake2b
+
+from django_task_helpers.couriers._database.admission import Admission
+from django_task_helpers.couriers._database.verbs import each
+from django_task_helpers.models import Result, SharedKey
+from task_helpers.couriers.backends import chunks
+from task_helpers.couriers.parcels import IN_LINE, Look, Placement
+from task_helpers.effects import Flow
+
+MOST_FORGOTTEN = 100
+"""Results that are deleted beside one add."""
+
+SHARE_TRIES = 100
+"""Another task of the key that ends between two statements costs one."""
+
+
+class ClientVerbs(Admission):
+    """See `Store`."""
+
+    def add(
+        self,
+        queue: str,
+        tasks: Sequence[tuple[bytes, bytes]],
+        place: Placement = IN_LINE,
+        unless: Callable[[], None] | None = None,
+    ) -> Flow[None]:
+        """The first chunk is admitted only if all of them fit, so a bulk add is all or nothing."""
+        left = len(tasks)
+        for chunk in chunks(tasks, _size):
+            count = left if left == len(tasks) else 0
+            left -= len(chunk)
+            add = partial(self._add, queue, chunk, place, count)
+            yield from self._ask.query(add, partial(add, repeated=True))
+
+    def _add(
+        self,
+        queue: str,
+        tasks: Sequence[tuple[bytes, bytes]],
+        place: Placement,
+        admitted: int,
+        repeated: bool = False,
+    ) -> None:
+        """
+        - admitted - for how many tasks there has to be room.
+        - repeated - what was added the first time may have ended meanwhile.
+        """
+        now = self._now()
+        if repeated:
+            ended = self._outcomes(queue, [task_id for task_id, _ in tasks])
+            tasks = [task for task in tasks if task[0] not in ended]
+        with self._writing():
+            self._admit(queue, [task_id for task_id, _ in tasks], admitted, place, now)
+            self._insert(queue, tasks, place, now)
+            self._forget_read(queue)
+
+    def share(
+        self, queue: str, task: tuple[bytes, bytes], key: bytes, place: Placement = IN_LINE
+    ) -> Flow[bytes]:
+        row = SharedKey(key=_key(queue, key), queue=queue, task_id=task[0])
+        return self._ask.query(partial(self._share, row, task, place))
+
+    def _share(self, row: SharedKey, task: tuple[bytes, bytes], place: Placement) -> bytes:
+        for _ in range(SHARE_TRIES):
+            with suppress(SharedKey.DoesNotExist), self._writing():
+                self._of(SharedKey).bulk_create([row], ignore_conflicts=True)
+                held: bytes = self._of(SharedKey).select_for_update().get(key=row.key).task_id
+                if held == task[0]:
+                    now = self._now()
+                    self._admit(row.queue, [held], 1, place, now)
+                    self._insert(row.queue, [task], place, now)
+                return held
+        raise RuntimeError(f"the tasks of a key in queue {row.queue} ended too fast")
+
+    # --- Results
+
+    def outcomes(self, queue: str, ids: Sequence[bytes]) -> Flow[list[bytes | None]]:
+        found = yield from self._ask.query(partial(self._outcomes, queue, ids))
+        return [found.get(task_id) for task_id in ids]
+
+    def look(self, queue: str, ids: Sequence[bytes]) -> Flow[list[Look]]:
+        return self._ask.query(partial(self._look, queue, ids))
+
+    def _look(self, queue: str, ids: Sequence[bytes]) -> list[Look]:
+        """In this order: one that ends in between has an outcome."""
+        rows = self._tasks(queue).values_list("id", flat=True)
+        unfinished = set(each(ids, lambda some: rows.filter(id__in=some)))
+        found = self._outcomes(queue, ids)
+        return [Look(found.get(i), i in unfinished and i not in found) for i in ids]
+
+    def forget(self, queue: str, ids: Sequence[bytes], *, soon: bool = False) -> Flow[None]:
+        if soon:
+            self._read.extend(ids)
+        else:
+            yield from self._ask.query(partial(self._forget, ids))
+
+    def _forget(self, ids: Sequence[bytes]) -> None:
+        each(ids, lambda some: [self._of(Result).filter(id__in=some).delete()])
+
+    def _forget_read(self, queue: str) -> None:
+        """What was to be deleted soon goes along with the next tasks; else it expires by itself."""
+        if not self._read:
+            return
+        taken: list[bytes] = []
+        with suppress(IndexError):  # another thread took the last one along
+            while len(taken) < MOST_FORGOTTEN:
+                taken.append(self._read.popleft())
+        self._forget(taken)
+
+
+def _size(task: tuple[bytes, bytes]) -> int:
+    return len(task[1])
+
+
+def _key(queue: str, key: bytes) -> bytes:
+    return blake2b(queue.encode() + b" " + key, digest_size=20).digest()

@@ -1,0 +1,21 @@
+"""What a process knows of a queue by what it did itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from django_task_helpers.couriers._database.waiting import Pacing
+from task_helpers.couriers.backends import Drain
+
+
+@dataclass(slots=True)
+class Known:
+    """
+    - pacing - of those who wait for tasks.
+    - drain - how fast this process works off a backlog.
+    - rate_said_at - when it last told others, `time.monotonic()`.
+    """
+
+    pacing: Pacing = field(default_factory=Pacing)
+    drain: Drain = field(default_factory=Drain)
+    rate_said_at: float = 0.0

@@ -1,0 +1,203 @@
+"""
+How a worker ends tasks, puts them off, and gives batches back.
+
+Who changes a batch locks its row first and then those of its tasks, by id: so nobody deadlocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from django.db.models import Case, F, Value, When
+
+from django_task_helpers.couriers._database import vendors
+from django_task_helpers.couriers._database.ending import Ending
+from django_task_helpers.couriers._database.ranks import (
+    ALONE,
+    CONVICTED,
+    IN_COMPANY,
+    TAKEN_ALONE,
+    TAKEN_BY_FEW,
+)
+from django_task_helpers.couriers._database.taking import Taking, unpacked
+from django_task_helpers.couriers._database.verbs import each
+from django_task_helpers.models import Batch, State, Task
+from task_helpers.couriers.backends import chunks
+from task_helpers.couriers.parcels import Again, End, Reclaimed, Way
+from task_helpers.effects import Flow
+
+NOTHING_BACK = Reclaimed(0, None)
+
+
+class Returning(Taking, Ending):
+    """See `Store`."""
+
+    # --- Ends
+
+    def finish(
+        self, queue: str, token: bytes, ends: Sequence[End], *, last: bool
+    ) -> Flow[set[bytes]]:
+        refused: set[bytes] = set()
+        left = len(ends)
+        for chunk in chunks(ends, lambda end: len(end.outcome)) if ends else [[]]:
+            left -= len(chunk)
+            finish = partial(self._finish, queue, token, chunk, last and not left)
+            refused |= yield from self._ask.query(finish)
+        return refused
+
+    def _finish(self, queue: str, token: bytes, ends: Sequence[End], last: bool) -> set[bytes]:
+        now = self._now()
+        with self._writing():
+            held = self._hold(queue, token, last)
+            tokens = dict(self._locked(queue, [end.task_id for end in ends]))
+            accepted = [end for end in ends if _accepts(end, tokens, token if held else None)]
+            refused = self._refused(queue, set(ends).difference(accepted))
+            if dead := {end.task_id: end.outcome for end in accepted if end.way is Way.DEAD}:
+                self._bury(queue, dead, now)
+            self._end(queue, accepted, now)
+            self._count(queue, [end.way for end in accepted], now)
+            self._tell.clients(ends)
+        self._known[queue].drain.note_ended(sum(end.way is not Way.EXPIRED for end in accepted))
+        self._prune(now)
+        return refused
+
+    def _hold(self, queue: str, token: bytes, last: bool = False) -> bool:
+        """Locks the batch; whether it is there."""
+        batch = self._batches(queue).filter(token=token)
+        if last:
+            return bool(batch.delete()[0])
+        return bool(batch.select_for_update().values_list("token"))
+
+    def _locked(self, queue: str, ids: Sequence[bytes]) -> list[tuple[bytes, bytes | None]]:
+        """(id, token) of those that are unfinished."""
+        rows = self._tasks(queue).order_by("id").select_for_update()
+        return each(sorted(ids), lambda some: rows.filter(id__in=some).values_list("id", "token"))
+
+    def _refused(self, queue: str, ends: set[End]) -> set[bytes]:
+        """A repeat is not refused: its outcome is stored already."""
+        if not ends:
+            return set()
+        found = self._outcomes(queue, [end.task_id for end in ends])
+        return {end.task_id for end in ends if found.get(end.task_id, b"") != end.outcome}
+
+    # --- Tasks that are performed again, or say how far they are
+
+    def retry(self, queue: str, token: bytes, tasks: Sequence[Again]) -> Flow[set[bytes]]:
+        refused: set[bytes] = set()
+        for chunk in chunks(tasks, lambda task: len(task.envelope)):
+            refused |= yield from self._ask.query(partial(self._retry, queue, token, chunk))
+        return refused
+
+    def _retry(self, queue: str, token: bytes, tasks: Sequence[Again]) -> set[bytes]:
+        now = self._now()
+        with self._writing():
+            held = self._hold(queue, token)
+            rows = {row.id: row for row in self._rows(queue, [task.task_id for task in tasks])}
+            again = [task for task in tasks if held and _is_in(rows.get(task.task_id), token)]
+            delayed = {i for i, row in rows.items() if row.state == State.DELAYED}
+            for task_id, envelope, delay, priority in again:
+                row = rows[task_id]
+                row.state, row.rank, row.crashes = State.DELAYED, 0, 0
+                row.token = row.note = None
+                row.envelope, row.place, row.priority = envelope, 1000 * (now + delay), priority
+            fields = ("state", "rank", "token", "crashes", "note", "envelope", "place", "priority")
+            self._change([rows[task.task_id] for task in again], *fields)
+        return {task.task_id for task in tasks}.difference(delayed, (t.task_id for t in again))
+
+    def progress(
+        self, queue: str, token: bytes, notes: Sequence[tuple[bytes, bytes]]
+    ) -> Flow[None]:
+        for chunk in chunks(notes, lambda note: len(note[1])):
+            yield from self._ask.query(partial(self._note, queue, token, dict(chunk)))
+
+    def _note(self, queue: str, token: bytes, notes: dict[bytes, bytes]) -> None:
+        with self._writing():
+            if not self._hold(queue, token):
+                return
+            running = [row for row in self._rows(queue, list(notes)) if _is_in(row, token)]
+            for row in running:
+                row.note = notes[row.id]
+            self._change(running, "note")
+
+    def _rows(self, queue: str, ids: Sequence[bytes]) -> list[Task]:
+        rows = self._tasks(queue).order_by("id").select_for_update()
+        return each(sorted(ids), lambda some: rows.filter(id__in=some))
+
+    def _change(self, rows: Sequence[Task], *fields: str) -> None:
+        """They are there, and locked: none is inserted."""
+        if rows:
+            vendors.upsert(self._of(Task), rows, "id", *fields)
+
+    # --- Batches that are given up
+
+    def release(self, queue: str, token: bytes) -> Flow[None]:
+        return self._ask.query(partial(self._release, queue, token))
+
+    def _release(self, queue: str, token: bytes) -> None:
+        """The tasks have kept their places."""
+        with self._writing():
+            if batch := self._locked_batch(queue, token):
+                self._requeue(batch, {})
+
+    def reclaim(
+        self, queue: str, token: bytes, lease: int, *, dead: bool = False
+    ) -> Flow[Reclaimed]:
+        return self._ask.query(partial(self._reclaim_now, queue, token, lease, dead))
+
+    def _reclaim_now(self, queue: str, token: bytes, lease: int, dead: bool) -> Reclaimed:
+        now = self._now()
+        with self._writing():
+            batch = self._locked_batch(queue, token)
+            if batch is None or (batch.lease_until > now and not dead):
+                return NOTHING_BACK
+            if batch.alone and (convicted := self._convicted(batch)):
+                self._batches(queue).filter(token=token).update(lease_until=now + lease)
+                return Reclaimed(0, convicted)
+            return Reclaimed(self._requeue(batch, _blamed(batch)), None)
+
+    def _locked_batch(self, queue: str, token: bytes) -> Batch | None:
+        return self._batches(queue).filter(token=token).select_for_update().first()
+
+    def _convicted(self, batch: Batch) -> tuple[bytes, bytes] | None:
+        """Of a batch of one: its task, if it has now crashed alone often enough."""
+        for row in self._rows(batch.queue, unpacked(batch.task_ids)):
+            if row.token == batch.token and row.crashes + ALONE >= CONVICTED:
+                return row.id, row.envelope
+        return None
+
+    def _requeue(self, batch: Batch, blame: dict[str, object]) -> int:
+        """Dissolves the batch. How many of its tasks wait again."""
+        rows = self._tasks(batch.queue).filter(token=batch.token)
+        back = {"state": State.WAITING, "token": None, "note": None, **blame}
+        tokens = dict(self._locked(batch.queue, unpacked(batch.task_ids)))
+        ids = [task_id for task_id, token in tokens.items() if token == batch.token]
+        each(ids, lambda some: [rows.filter(id__in=some).update(**back)])
+        batch.delete(using=self._using)
+        self._tell.workers(batch.queue)
+        return len(ids)
+
+    def leases(self, queue: str) -> Flow[list[bytes]]:
+        return self._ask.query(lambda: list(self._batches(queue).values_list("token", flat=True)))
+
+
+def _accepts(end: End, tokens: dict[bytes, bytes | None], held: bytes | None) -> bool:
+    """Only the first end of a task counts; an error only under the lease of its batch."""
+    if end.task_id not in tokens:
+        return False
+    if end.way is Way.DONE or (held is not None and tokens[end.task_id] == held):
+        del tokens[end.task_id]
+        return True
+    return False
+
+
+def _is_in(row: Task | None, token: bytes) -> bool:
+    return row is not None and row.state == State.RUNNING and row.token == token
+
+
+def _blamed(batch: Batch) -> dict[str, object]:
+    """The rank comes first: MySQL sets one after the other."""
+    if batch.alone:
+        return {"rank": TAKEN_ALONE, "crashes": F("crashes") + ALONE}
+    rank = Case(When(crashes=0, then=Value(TAKEN_BY_FEW)), default=Value(TAKEN_ALONE))
+    return {"rank": rank, "crashes": F("crashes") + IN_COMPANY}

@@ -1,0 +1,225 @@
+"""How a worker takes a batch of tasks from a database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Unpack
+
+from django.db.models import F
+from django.db.models.functions import Length
+
+from django_task_helpers.couriers._database import vendors
+from django_task_helpers.couriers._database.known import Known
+from django_task_helpers.couriers._database.ranks import FIRST, rank_of, stage_of
+from django_task_helpers.couriers._database.verbs import Verbs, each
+from django_task_helpers.couriers._database.waiting import Rest
+from django_task_helpers.models import Batch, Drain, State, Task
+from task_helpers.couriers.parcels import Line, Taken, TakeOptions
+from task_helpers.couriers.store import MAX_BATCH
+from task_helpers.effects import Flow
+from task_helpers.ids import ID_BYTES, made_at_ms
+
+MOST_BYTES = 8_000_000
+"""A batch ends at about so many, however few tasks that are."""
+
+MOST_OVERDUE = 10
+
+DRAIN_SECONDS = 1.0
+"""How often a process says how fast it is."""
+
+NO_TOKEN = b""
+
+
+class Taking(Verbs):
+    """See `Store`."""
+
+    def take(
+        self,
+        queue: str,
+        token: bytes,
+        max_count: int,
+        lease: int,
+        wait: float = 0,
+        **how: Unpack[TakeOptions],
+    ) -> Flow[Taken]:
+        yield from self._wait_for_tasks(queue, token, wait)
+        take = partial(self._take, queue, token, max_count, lease, **how)
+        return (yield from self._ask.query(take))
+
+    def line(self, queue: str, wait: float = 0) -> Flow[Line]:
+        yield from self._wait_for_tasks(queue, NO_TOKEN, wait)
+        return (yield from self._ask.query(partial(self._line, queue)))
+
+    # --- Waiting
+
+    def _wait_for_tasks(self, queue: str, token: bytes, wait: float) -> Flow[None]:
+        if not wait:
+            return
+        until, pacing = time.monotonic() + wait, self._known[queue].pacing
+        while not (yield from self._ask.query(partial(self._has_tasks, queue, token))):
+            if (left := until - time.monotonic()) <= 0:
+                return
+            yield Rest(queue, left, pacing)
+        pacing.restart()
+
+    def _has_tasks(self, queue: str, token: bytes) -> bool:
+        ahead, now = vendors.ahead(self._using, queue, token), self._now()
+        return ahead.rank is not None or ahead.taken or _is_due(ahead.due, now)
+
+    # --- Taking
+
+    def _take(
+        self,
+        queue: str,
+        token: bytes,
+        max_count: int,
+        lease: int,
+        beside: bool = False,
+        max_weight: int | None = None,
+    ) -> Taken:
+        now, ahead = self._now(), vendors.ahead(self._using, queue, token)
+        if _is_due(ahead.due, now):
+            self._promote(queue, now)
+            ahead = vendors.ahead(self._using, queue, token)
+        if ahead.taken:
+            tasks, suspects = self._taken_before(queue, token, now + lease)
+        elif ahead.rank is None:
+            tasks, suspects = [], False
+            self._measure(queue, now, left_behind=False)
+        else:
+            suspects = ahead.rank < FIRST
+            ids = self._claim(queue, token, ahead.rank, max_count, max_weight, now + lease, beside)
+            tasks = self._envelopes(ids)
+            if ids:
+                self._measure(queue, now, self._tasks(queue).filter(state=State.WAITING).exists())
+        next_due = None if ahead.due is None else ahead.due // 1000
+        return Taken(tasks, now, next_due, self._overdue(queue, ahead.lease, now), suspects)
+
+    def _promote(self, queue: str, now: int) -> None:
+        """Delayed tasks that are due stand in line where they would if they were added then."""
+        due = self._tasks(queue).filter(state=State.DELAYED, rank=0, place__lt=1000 * (now + 1))
+        with self._writing():
+            rows = vendors.unlocked(due.order_by("place", "id"))[:MAX_BATCH]
+            ids = list(rows.values_list("id", flat=True))
+            each(
+                ids,
+                lambda some: [
+                    self._tasks(queue)
+                    .filter(id__in=some)
+                    .update(state=State.WAITING, rank=rank_of(0) - F("priority"))
+                ],
+            )
+
+    def _claim(
+        self,
+        queue: str,
+        token: bytes,
+        rank: int,
+        max_count: int,
+        max_weight: int | None,
+        lease_until: int,
+        beside: bool,
+    ) -> list[bytes]:
+        """The ids of the batch, in order."""
+        ranks, most = stage_of(rank, max_count)
+        waiting = self._tasks(queue).filter(state=State.WAITING, rank__range=ranks)
+        line = waiting.order_by("rank", "place", "id")
+        suspects = rank < FIRST
+        with self._writing():
+            candidates = vendors.unlocked(line).values_list("id", "weight", Length("envelope"))
+            ids = _filled(candidates[:most], max_weight)
+            if ids:
+                each(ids, lambda some: [self._run(some, token)])
+                self._of(Batch).create(
+                    token=token,
+                    queue=queue,
+                    lease_until=lease_until,
+                    task_ids=b"".join(ids),
+                    alone=len(ids) == 1 and (suspects or not beside),
+                    suspects=suspects,
+                )
+        return ids
+
+    def _run(self, ids: Sequence[bytes], token: bytes) -> int:
+        return self._of(Task).filter(id__in=ids).update(state=State.RUNNING, token=token)
+
+    def _taken_before(
+        self, queue: str, token: bytes, lease_until: int
+    ) -> tuple[list[tuple[bytes, bytes]], bool]:
+        """What the take gave whose reply was lost; the lease is a fresh one."""
+        self._batches(queue).filter(token=token).update(lease_until=lease_until)
+        for task_ids, suspects in (
+            self._batches(queue).filter(token=token).values_list("task_ids", "suspects")
+        ):
+            return self._envelopes(unpacked(task_ids), token), suspects
+        return [], False
+
+    def _envelopes(
+        self, ids: Sequence[bytes], token: bytes | None = None
+    ) -> list[tuple[bytes, bytes]]:
+        rows = self._of(Task).values_list("id", "envelope")
+        if token is not None:
+            rows = rows.filter(token=token)
+        found = dict(each(ids, lambda some: rows.filter(id__in=some)))
+        return [(task_id, found[task_id]) for task_id in ids if task_id in found]
+
+    def _overdue(self, queue: str, lease: int | None, now: int) -> list[bytes]:
+        if lease is None or lease > now:
+            return []
+        over = self._batches(queue).filter(lease_until__lte=now).order_by("lease_until")
+        return list(over.values_list("token", flat=True)[:MOST_OVERDUE])
+
+    # --- The line
+
+    def _line(self, queue: str) -> Line:
+        """No batch is larger than what is looked at."""
+        now = self._now()
+        waiting = self._tasks(queue).filter(state=State.WAITING).order_by("rank", "place", "id")
+        rows = list(waiting.values_list("rank", "id")[:MAX_BATCH])
+        if not rows or rows[0][0] < FIRST:
+            return Line(len(rows), 0, now)
+        return Line(len(rows), min(made_at_ms(task_id) for _, task_id in rows), now)
+
+    # --- The drain rate
+
+    def _measure(self, queue: str, now: int, left_behind: bool) -> None:
+        """Each process says how fast it is; a queue that is worked off has no rate."""
+        known = self._known[queue]
+        had_backlog = known.drain.has_backlog
+        known.drain.note_take(now, left_behind)
+        if had_backlog and not left_behind:
+            self._of(Drain).filter(queue=queue).delete()
+            known.rate_said_at = 0.0
+        elif (rate := known.drain.rate) is not None:
+            self._say_rate(queue, known, rate, now)
+
+    def _say_rate(self, queue: str, known: Known, rate: float, now: int) -> None:
+        """Not more often than others ask."""
+        if time.monotonic() - known.rate_said_at < DRAIN_SECONDS:
+            return
+        known.rate_said_at = time.monotonic()
+        row = self._of(Drain).filter(queue=queue, shard=self._shard)
+        if not row.update(rate=rate, seen_at=now):
+            made = Drain(queue=queue, shard=self._shard, rate=rate, seen_at=now)
+            self._of(Drain).bulk_create([made], ignore_conflicts=True)
+
+
+def unpacked(task_ids: bytes) -> list[bytes]:
+    return [task_ids[at : at + ID_BYTES] for at in range(0, len(task_ids), ID_BYTES)]
+
+
+def _is_due(place: int | None, now: int) -> bool:
+    return place is not None and place // 1000 <= now
+
+
+def _filled(candidates: Iterable[tuple[bytes, int, int]], max_weight: int | None) -> list[bytes]:
+    """Those that fit together; the first one always does."""
+    ids, weight, size = list[bytes](), 0, 0
+    for task_id, its_weight, its_size in candidates:
+        weight, size = weight + its_weight, size + its_size
+        if ids and (size > MOST_BYTES or (max_weight is not None and weight > max_weight)):
+            break
+        ids.append(task_id)
+    return ids

@@ -1,0 +1,45 @@
+"""Databases of their own for tests, under an alias of Django's, with the tables of the courier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
+
+APP = "django_task_helpers"
+
+
+@contextmanager
+def database(alias: str, **settings: Any) -> Iterator[str]:
+    """The alias of a database with these settings, which must be there and empty."""
+    configured = connections.configure_settings({"default": {}, alias: settings})
+    connections.settings[alias] = configured[alias]
+    migrate(alias)
+    try:
+        yield alias
+    finally:
+        connections[alias].close()
+        del connections[alias], connections.settings[alias]
+
+
+def migrate(alias: str) -> None:
+    """Without the signals of the command: other apps have no tables there."""
+    executor = MigrationExecutor(connections[alias])
+    executor.migrate([node for node in executor.loader.graph.leaf_nodes() if node[0] == APP])
+
+
+def sqlite(alias: str, path: Path, journal: str) -> Any:
+    """As `database`, a file. It is not synced: no test takes the power away."""
+    return database(
+        alias,
+        ENGINE="django.db.backends.sqlite3",
+        NAME=str(path),
+        OPTIONS={
+            "init_command": f"PRAGMA journal_mode={journal};PRAGMA synchronous=off",
+            "timeout": 10,
+        },
+    )

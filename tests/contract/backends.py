@@ -32,6 +32,7 @@ class Can(enum.Enum):
     """What not every backend can."""
 
     BE_SHARED_BY_PROCESSES = enum.auto()
+    GO_ON_AFTER_A_FORK = enum.auto()
 
 
 class Stand(ABC):
@@ -269,7 +270,10 @@ def _sqlite_stand(request: pytest.FixtureRequest, journal: str = "wal") -> Stand
     return DatabaseStand(request.getfixturevalue(f"sqlite_{journal}"))
 
 
-PROCESSES = frozenset({Can.BE_SHARED_BY_PROCESSES})
+PROCESSES = frozenset({Can.BE_SHARED_BY_PROCESSES, Can.GO_ON_AFTER_A_FORK})
+NO_FORKS = frozenset({Can.BE_SHARED_BY_PROCESSES})
+"""Of Django's thread for coroutines there is none in a child that was forked after it began."""
+
 
 BACKENDS = [
     Backend("memory", lambda request: MemoryStand()),
@@ -277,6 +281,6 @@ BACKENDS = [
     Backend("redis", _redis_stand, PROCESSES),
     Backend("redis-async", lambda request: in_event_loop(_redis_stand(request)), PROCESSES),
     Backend("sqlite", _sqlite_stand, PROCESSES),
-    Backend("sqlite-async", lambda request: in_event_loop(_sqlite_stand(request)), PROCESSES),
+    Backend("sqlite-async", lambda request: in_event_loop(_sqlite_stand(request)), NO_FORKS),
     Backend("sqlite-journal", lambda request: _sqlite_stand(request, "delete"), PROCESSES),
 ]

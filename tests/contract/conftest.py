@@ -52,6 +52,12 @@ def shared_by_processes(backend: Backend) -> None:
 
 
 @pytest.fixture
+def going_on_after_a_fork(backend: Backend) -> None:
+    if Can.GO_ON_AFTER_A_FORK not in backend.can:
+        pytest.skip(f"{backend.name} is for processes that do not fork once they work")
+
+
+@pytest.fixture
 def client(stand: Stand) -> Any:
     return stand.client()
 

@@ -288,7 +288,7 @@ def test_many_threads_share_a_courier_and_each_gets_its_own_result(
     }
 
 
-@pytest.mark.usefixtures("shared_by_processes")
+@pytest.mark.usefixtures("shared_by_processes", "going_on_after_a_fork")
 def test_the_worker_may_be_another_process(stand: Stand, client: Any, queue: str) -> None:
     child = os.fork()
     if child == 0:

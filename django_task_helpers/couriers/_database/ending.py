@@ -81,6 +81,7 @@ class Ending(Verbs):
         added = {name: F(name) + counts[name] for name in COUNTED if counts[name]}
         row = self._of(Count).filter(queue=queue, minute=minute, shard=self._shard)
         if not row.update(**added):
+            self._of(Count).filter(queue=queue, minute__lte=minute - KEPT_MINUTES).delete()
             fresh = Count(queue=queue, minute=minute, shard=self._shard)
             self._of(Count).bulk_create([fresh], ignore_conflicts=True)
             row.update(**added)

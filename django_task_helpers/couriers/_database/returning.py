@@ -19,6 +19,7 @@ from django_task_helpers.couriers._database.ranks import (
     IN_COMPANY,
     TAKEN_ALONE,
     TAKEN_BY_FEW,
+    rank_of,
 )
 from django_task_helpers.couriers._database.taking import Taking, unpacked
 from django_task_helpers.couriers._database.verbs import each
@@ -28,6 +29,9 @@ from task_helpers.couriers.parcels import Again, End, Reclaimed, Way
 from task_helpers.effects import Flow
 
 NOTHING_BACK = Reclaimed(0, None)
+
+FEW_ROWS = 100
+"""Of those that get a value each: the database looks through as many for every row."""
 
 
 class Returning(Taking, Ending):
@@ -135,10 +139,10 @@ class Returning(Taking, Ending):
         return self._ask.query(partial(self._release, queue, token))
 
     def _release(self, queue: str, token: bytes) -> None:
-        """The tasks have kept their places."""
+        """To the head of the line, where nobody is suspected."""
         with self._writing():
             if batch := self._locked_batch(queue, token):
-                self._requeue(batch, {})
+                self._requeue(batch, self._now(), blame=0)
 
     def reclaim(
         self, queue: str, token: bytes, lease: int, *, dead: bool = False
@@ -154,7 +158,8 @@ class Returning(Taking, Ending):
             if batch.alone and (convicted := self._convicted(batch)):
                 self._batches(queue).filter(token=token).update(lease_until=now + lease)
                 return Reclaimed(0, convicted)
-            return Reclaimed(self._requeue(batch, _blamed(batch)), None)
+            blame = ALONE if batch.alone else IN_COMPANY
+            return Reclaimed(self._requeue(batch, now, blame), None)
 
     def _locked_batch(self, queue: str, token: bytes) -> Batch | None:
         return self._batches(queue).filter(token=token).select_for_update().first()
@@ -166,16 +171,40 @@ class Returning(Taking, Ending):
                 return row.id, row.envelope
         return None
 
-    def _requeue(self, batch: Batch, blame: dict[str, object]) -> int:
-        """Dissolves the batch. How many of its tasks wait again."""
-        rows = self._tasks(batch.queue).filter(token=batch.token)
-        back = {"state": State.WAITING, "token": None, "note": None, **blame}
-        tokens = dict(self._locked(batch.queue, unpacked(batch.task_ids)))
-        ids = [task_id for task_id, token in tokens.items() if token == batch.token]
-        each(ids, lambda some: [rows.filter(id__in=some).update(**back)])
+    def _requeue(self, batch: Batch, now: int, blame: int) -> int:
+        """Dissolves the batch. How many of its tasks wait again: suspects behind their like."""
+        suspects, others = list[bytes](), list[bytes]()
+        crashes = self._crashes_in(batch)
+        for task_id, count in crashes.items():
+            (suspects if count + blame else others).append(task_id)
+        back = {"state": State.WAITING, "token": None, "note": None}
+        rows = self._of(Task)
+        each(others, lambda some: [rows.filter(id__in=some).update(rank=rank_of(0), **back)])
+        blamed = {"rank": _rank_after(blame), "crashes": F("crashes") + blame}
+        each(suspects, lambda some: [rows.filter(id__in=some).update(**blamed, **back)])
+        self._place(suspects, self._clock.places(now, len(suspects)))
+        self._place(others, self._before(batch.queue) - len(others))
         batch.delete(using=self._using)
         self._tell.workers(batch.queue)
-        return len(ids)
+        return len(crashes)
+
+    def _crashes_in(self, batch: Batch) -> dict[bytes, int]:
+        """By id, those that are still in it, in its order."""
+        rows = self._tasks(batch.queue).filter(token=batch.token).order_by("id")
+        locked = rows.select_for_update().values_list("id", "crashes")
+        ids = unpacked(batch.task_ids)
+        crashes = dict(each(sorted(ids), lambda some: locked.filter(id__in=some)))
+        return {task_id: crashes[task_id] for task_id in ids if task_id in crashes}
+
+    def _before(self, queue: str) -> int:
+        """The place of the first in line at priority 0."""
+        line = self._tasks(queue).filter(state=State.WAITING, rank=rank_of(0))
+        first = line.order_by("place").values_list("place", flat=True).first()
+        return 0 if first is None else first
+
+    def _place(self, ids: Sequence[bytes], first: int) -> None:
+        rows = [Task(id=task_id, place=first + at) for at, task_id in enumerate(ids)]
+        self._of(Task).bulk_update(rows, ["place"], batch_size=FEW_ROWS)
 
     def leases(self, queue: str) -> Flow[list[bytes]]:
         return self._ask.query(lambda: list(self._batches(queue).values_list("token", flat=True)))
@@ -195,9 +224,7 @@ def _is_in(row: Task | None, token: bytes) -> bool:
     return row is not None and row.state == State.RUNNING and row.token == token
 
 
-def _blamed(batch: Batch) -> dict[str, object]:
-    """The rank comes first: MySQL sets one after the other."""
-    if batch.alone:
-        return {"rank": TAKEN_ALONE, "crashes": F("crashes") + ALONE}
-    rank = Case(When(crashes=0, then=Value(TAKEN_BY_FEW)), default=Value(TAKEN_ALONE))
-    return {"rank": rank, "crashes": F("crashes") + IN_COMPANY}
+def _rank_after(blame: int) -> Case:
+    """Said before the crashes are changed: MySQL sets one after the other."""
+    once = When(crashes=IN_COMPANY - blame, then=Value(TAKEN_BY_FEW))
+    return Case(once, default=Value(TAKEN_ALONE))

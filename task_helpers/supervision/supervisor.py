@@ -61,7 +61,7 @@ class Seat:
 class Supervisor:
     """
     - run_child - what a child does, see `signals.StopSignals` for how it is asked to stop.
-    - bury - called with the worker id of each child that died; says whether it held tasks.
+    - bury - called with each child that died; says whether it held tasks.
     - processes - how many children.
     - drain - seconds to finish the batches at hand when it is to stop.
     - announce - called with the first signal.
@@ -70,7 +70,7 @@ class Supervisor:
     def __init__(
         self,
         run_child: RunChild,
-        bury: Callable[[bytes], object],
+        bury: Callable[[Child], object],
         *,
         processes: int,
         drain: float,
@@ -203,7 +203,7 @@ class Supervisor:
     def _bury_safely(self, child: Child) -> bool:
         """The supervisor must not die of it: the lease runs out all the same."""
         try:
-            return bool(self._bury(child.worker_id))
+            return bool(self._bury(child))
         except Exception as error:
             logger.warning("The batches of process %d wait for their lease: %s", child.pid, error)
             return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 
 from task_helpers.exceptions import CourierError, CourierUnavailable
@@ -13,6 +14,9 @@ logger = logging.getLogger("task_helpers.workers")
 PAUSE = 0.5
 """Seconds until the store is asked again."""
 
+SILENCE = 60.0
+"""Seconds in which the same error is logged once."""
+
 
 class Outage:
     """
@@ -22,21 +26,32 @@ class Outage:
     """
 
     away = False
+    _told: tuple[type[CourierError], float] | None = None
 
     def met(self, error: CourierError) -> float:
         """Returns how long (seconds) to sleep."""
         if isinstance(error, CourierUnavailable):
             self.away = True
-            logger.warning("Waiting for the store to come back: %s", error)
-        else:
+            if self._is_news(error):
+                text = "Process %d waits for the store to come back: %s"
+                logger.warning(text, os.getpid(), error)
+        elif self._is_news(error):
             logger.error("%s. A WRONGTYPE is mended by repair_queue() of a courier.", error)
         return PAUSE
 
     def is_over(self) -> None:
         """The store answers, whether or not there was an outage."""
         if self.away:
-            self.away = False
-            logger.warning("The store is back.")
+            self.away, self._told = False, None
+            logger.warning("The store is back for process %d.", os.getpid())
+
+    def _is_news(self, error: CourierError) -> bool:
+        """Once a minute, and when it is another error."""
+        told, now = self._told, time.monotonic()
+        if told and told[0] is type(error) and now < told[1] + SILENCE:
+            return False
+        self._told = type(error), now
+        return True
 
 
 class ReturnOutage(Outage):
@@ -58,5 +73,7 @@ class ReturnOutage(Outage):
         if not hopeful and time.monotonic() > self._until:
             raise error
         self.away = True
-        logger.warning("Waiting for the store with %s: %s", counted(self._count, "result"), error)
+        if self._is_news(error):
+            text = "Process %d waits for the store with %s: %s"
+            logger.warning(text, os.getpid(), counted(self._count, "result"), error)
         return PAUSE

@@ -49,6 +49,11 @@ class Ended(enum.StrEnum):
     MAX_RSS = "max_rss is exceeded"
 
 
+def names_begin(pid: int) -> str:
+    """With what the names begin of workers in this process of this host."""
+    return f"{socket.gethostname()}:{pid}:"
+
+
 class BaseWorker(WorkerFields):
     """
     Takes up to `max_tasks_per_iteration` tasks, performs them together, returns each its result.
@@ -209,7 +214,7 @@ class BaseWorker(WorkerFields):
 
     def _begin_shift(self) -> LeaseKeeper:
         shift, limit = self._shift, self.max_batch_seconds
-        shift.name = f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
+        shift.name = f"{names_begin(os.getpid())}{id(self):x}"
         shift.held = Held()
         limit = None if limit is None else seconds(limit, "max_batch_seconds")
         return LeaseKeeper(self.task_courier, self.queue_name, shift.name, shift.held, limit)

@@ -343,6 +343,9 @@ def test_the_batch_of_a_killed_child_is_performed_again_at_once(start, courier, 
     pids = courier.bulk_wait_for_task_results(queue, task_ids, timeout=PATIENCE)
     assert killed not in pids
     assert stopwatch.seconds < 15
+    # and the dead one is listed no more
+    [name] = wait_until(lambda: courier.get_queue_stats(queue).workers)
+    assert f":{killed}:" not in name
 
 
 def test_an_error_after_a_batch_is_no_failure_to_start(start, courier) -> None:

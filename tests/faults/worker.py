@@ -158,7 +158,7 @@ def supervise(job: Job) -> int:
     courier = make_worker(job).task_courier
     return Supervisor(
         lambda worker_id: run_child(job, worker_id),
-        lambda worker_id: courier.reclaim_tasks_of(job.queue, worker_id),
+        lambda dead: courier.reclaim_tasks_of(job.queue, dead.worker_id),
         processes=job.processes,
         drain=job.drain,
     ).run()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from task_helpers.exit_codes import CUT_SHORT, DONE, RECYCLE
+from task_helpers.supervision.process import Child
 from task_helpers.supervision.signals import StopSignals
 from task_helpers.supervision.supervisor import Supervisor
 from tests.support.waiting import wait_until
@@ -139,8 +140,8 @@ class Children:
 def main(path: str, child: str, processes: str, drain: str) -> int:
     ledger = Ledger(Path(path))
 
-    def bury(worker_id: bytes) -> bool:
-        ledger.note("buried", worker_id.hex())
+    def bury(dead: Child) -> bool:
+        ledger.note("buried", dead.worker_id.hex())
         return child == "fails_over_tasks"
 
     return Supervisor(

@@ -353,14 +353,14 @@ def test_a_worker_says_that_the_store_is_away_and_that_it_is_back(
         run = in_thread(worker.perform)
         wait_until(lambda: courier.get_queue_stats(Q).workers)
         server.kill()
-        wait_until(lambda: "Waiting for the store to come back" in caplog.text, 20)
+        wait_until(lambda: "waits for the store to come back" in caplog.text, 20)
         # when it comes back, without a task in it
         server.start()
         # then the worker says so, once
-        wait_until(lambda: "The store is back." in caplog.messages, 20)
+        wait_until(lambda: "The store is back for process" in caplog.text, 20)
         worker.stop()
         run.result(5)
-    assert caplog.messages.count("The store is back.") == 1
+    assert caplog.text.count("The store is back") == 1
 
 
 def test_perform_single_task_fails_one_task_alone(courier: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -47,4 +48,24 @@ def test_that_it_is_over_is_said_once(outage: Outage, caplog: pytest.LogCaptureF
     outage.met(CourierUnavailable("no answer"))
     outage.is_over()
     outage.is_over()
-    assert caplog.messages[1:] == ["The store is back."]
+    assert caplog.messages[1:] == [f"The store is back for process {os.getpid()}."]
+
+
+@pytest.mark.parametrize("outage", [Outage(), ReturnOutage(3, 30_000)], ids=["take", "return"])
+def test_an_outage_is_said_once_a_minute(
+    outage: Outage, now: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    # given a store that is away for more than a minute, and refuses for a moment
+    for moment in (0, 0.5, 1, 59, 61, 61.5):
+        now[0] = moment
+        outage.met(CourierUnavailable("no answer"))
+    outage.met(CourierError("WRONGTYPE"))
+    # then what is news is said, by whom
+    first, second, refused = caplog.messages
+    assert first == second
+    assert f"rocess {os.getpid()} waits for the store" in first
+    assert "WRONGTYPE" in refused
+    # and the next outage is news again
+    outage.is_over()
+    outage.met(CourierUnavailable("no answer"))
+    assert caplog.messages[-1] == first

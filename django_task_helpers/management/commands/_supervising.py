@@ -6,18 +6,19 @@ import logging
 import os
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from signal import Signals
 
 from django.db import connections
 
 from django_task_helpers.management.commands._running import Say, WorkerRun, stopping_text
-from task_helpers.exceptions import CourierUnavailable
+from task_helpers.exceptions import CourierError, CourierUnavailable
 from task_helpers.exit_codes import CUT_SHORT, DONE, RECYCLE
+from task_helpers.supervision.process import Child
 from task_helpers.supervision.signals import StopSignals
 from task_helpers.supervision.supervisor import Supervisor
-from task_helpers.workers.base import BaseWorker, Ended
+from task_helpers.workers.base import BaseWorker, Ended, names_begin
 
 logger = logging.getLogger("django_task_helpers.worker")
 
@@ -82,9 +83,16 @@ class Supervision:
             self.say(f"Waiting for the store: {error}")
             worker.task_courier.get_queue_stats(worker.queue_name)
 
-    def _bury(self, worker: BaseWorker, dead: bytes) -> int:
+    def _bury(self, worker: BaseWorker, dead: Child) -> int:
+        """Its tasks go back at once, and its name is listed no more."""
+        courier, queue = worker.task_courier, worker.queue_name
         with sharing_no_connection():
-            return worker.task_courier.reclaim_tasks_of(worker.queue_name, dead)
+            held = courier.reclaim_tasks_of(queue, dead.worker_id)
+            with suppress(CourierError):
+                for name in courier.get_queue_stats(queue, patient=False).workers:
+                    if name.startswith(names_begin(dead.pid)):
+                        courier.say_farewell(queue, name)
+        return held
 
     def _run_child(self, worker_id: bytes, passed_on: Callable[[], Signals | None]) -> int:
         worker = self.make_worker()

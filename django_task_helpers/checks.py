@@ -15,20 +15,22 @@ What `manage.py check` says of `TASK_HELPERS`. It opens no connection.
     task_helpers.E012   two workers for one queue
     task_helpers.E013   an app's `workers.py` cannot be imported
     task_helpers.E014   a worker whose constructor raises
+    task_helpers.E015   DATABASE_ROUTERS keep the tables out of the database that is to hold tasks
     task_helpers.W001   django-channels has a command `runworker` too
-    task_helpers.W002   `TASK_HELPERS` is not set
+    task_helpers.W002   SQLite without WAL or IMMEDIATE transactions, outside DEBUG
     task_helpers.W003   a worker has what is nearly the name of a field
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.apps import apps
 from django.core.checks import CheckMessage, Error, Warning
 
-from django_task_helpers.conf import SettingError, read_settings
+from django_task_helpers._database_checks import database_problems
+from django_task_helpers.conf import CourierSettings, SettingError, read_settings
 from django_task_helpers.couriers.building import build_courier
 from django_task_helpers.workers import (
     WorkerClass,
@@ -58,12 +60,14 @@ def check_command_name(**_: Any) -> list[CheckMessage]:
     ]
 
 
-def _courier_errors(settings: Any) -> Iterator[SettingError]:
-    for courier in settings:
+def _courier_errors(settings: Iterable[CourierSettings]) -> Iterator[SettingError]:
+    for one in settings:
         try:
-            build_courier(courier)
+            courier = build_courier(one)
         except SettingError as error:
             yield error
+        else:
+            yield from database_problems(getattr(courier, "using", None))
 
 
 def _queue_errors() -> Iterator[SettingError]:

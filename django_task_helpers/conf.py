@@ -27,11 +27,8 @@ DEFAULT_ALIAS = "default"
 NO_DATABASE = "unknown"
 """What the dummy of a project without databases says that it is."""
 
-_EXAMPLE = (
-    'add TASK_HELPERS = {"COURIERS": {"default": {"BACKEND": '
-    '"task_helpers.couriers.redis.RedisClientWorkerTaskCourier", '
-    '"LOCATION": "redis://127.0.0.1:6379/0"}}} to the settings'
-)
+DATABASE = "django_task_helpers.couriers.database.DatabaseClientWorkerTaskCourier"
+"""The courier of a project that names none: its tasks are in its own database."""
 
 
 class SettingError(ImproperlyConfigured):
@@ -67,6 +64,9 @@ class CourierSettings:
 
     def where(self, key: str) -> str:
         return place("COURIERS", self.alias, key)
+
+
+_ON_THE_DATABASE = CourierSettings(alias=DEFAULT_ALIAS, backend=DATABASE, options={})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,11 +108,8 @@ def get_settings() -> TaskHelpersSettings:
 @cache
 def read_settings() -> tuple[TaskHelpersSettings, tuple[SettingError, ...]]:
     """What can be used of the settings, and everything that is wrong in their shape."""
-    if (value := getattr(django_settings, SETTING, None)) is None:
-        missing = SettingError("W002", SETTING, "is not set", _EXAMPLE)
-        return TaskHelpersSettings({}, {}), (missing,)
-    reader = _Reader()
-    return reader.read(value), tuple(reader.errors)
+    value, reader = getattr(django_settings, SETTING, None), _Reader()
+    return reader.read({} if value is None else value), tuple(reader.errors)
 
 
 def place(*keys: str) -> str:
@@ -167,8 +164,9 @@ class _Reader:
         root = self._dict(value, SETTING, {"COURIERS", "QUEUES"})
         couriers = self._entries(root, "COURIERS", {"BACKEND", "CACHE", "LOCATION", "OPTIONS"})
         queues = self._entries(root, "QUEUES", {"WORKER", "COURIER", "OPTIONS"})
+        named = {alias: self._courier(alias, entry) for alias, entry in couriers}
         return TaskHelpersSettings(
-            {alias: self._courier(alias, entry) for alias, entry in couriers},
+            named if "COURIERS" in root else {DEFAULT_ALIAS: _ON_THE_DATABASE},
             {name: self._queue(name, entry) for name, entry in queues if self._queue_name(name)},
         )
 

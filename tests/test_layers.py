@@ -137,6 +137,7 @@ FLOORS: dict[str, Floor] = {
     "django_task_helpers.workers": Floor.ALIASES,
     "django_task_helpers": Floor.SITE,
     "django_task_helpers.checks": Floor.SITE,
+    "django_task_helpers._database_checks": Floor.SITE,
     "django_task_helpers.admin": Floor.ENTRY,
     "django_task_helpers.admin.*": Floor.SITE,
     "django_task_helpers.views": Floor.SITE,

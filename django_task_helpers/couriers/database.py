@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
 
+from django_task_helpers.conf import named_database
 from django_task_helpers.couriers._database.asking import Asking
 from django_task_helpers.couriers._database.store import DatabaseStore
 from django_task_helpers.couriers._database.telling import Telling
@@ -16,6 +17,8 @@ from django_task_helpers.couriers.database_async import (
     DatabaseAsyncClientWorkerTaskCourier,
     DatabaseAsyncWorkerTaskCourier,
 )
+from django_task_helpers.couriers.transactional import TransactionalClient, TransactionalCourier
+from django_task_helpers.models import State, Task
 from task_helpers.couriers.backends import set_attributes, split_options
 from task_helpers.couriers.base import (
     ClientTaskCourier,
@@ -23,7 +26,6 @@ from task_helpers.couriers.base import (
     TaskCourier,
     WorkerTaskCourier,
 )
-from task_helpers.couriers.base_async import AsyncTaskCourier
 from task_helpers.durations import seconds
 
 
@@ -34,26 +36,33 @@ class _DatabaseTaskCourier(TaskCourier):
     - others - see `CourierOptions`. What is not known there becomes an attribute.
     """
 
-    _twin: ClassVar[type[AsyncTaskCourier]]
-
     def __init__(self, using: str = DEFAULT_DB_ALIAS, **keywords: Any) -> None:
         options, attributes = split_options(keywords)
+        named_database(using, "using")
         waiting = Waiting()
         asking = Asking(using, seconds(options.retry_seconds, "retry_seconds"))
         store = DatabaseStore(using, asking, waiting, Telling(), options)
         super().__init__(store, Transport(using, waiting).perform, options)
-        self.using = using
+        self.using: str | None = using
         set_attributes(self, attributes)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} using={self.using!r}>"
 
+    def enqueued(self, queue_name: str) -> list[tuple[bytes, bytes]]:
+        """(id, envelope) of what no worker has taken, for `task_helpers.testing`."""
+        lines = Task._default_manager.using(self.using).order_by("state", "rank", "place", "id")
+        return list(
+            lines.filter(queue=queue_name)
+            .exclude(state=State.RUNNING)
+            .values_list("id", "envelope")
+        )
+
     def awaitable(self) -> Any:
-        twin: Any = self._twin
-        return self._sharing_batches(twin(self.using, **self.options.given()))
+        return self._sharing_batches(self._twin(self.using, **self.options.given()))
 
 
-class DatabaseClientTaskCourier(_DatabaseTaskCourier, ClientTaskCourier):
+class DatabaseClientTaskCourier(_DatabaseTaskCourier, TransactionalClient):
     __doc__ = f"{ClientTaskCourier.__doc__}\n{_DatabaseTaskCourier.__doc__}"
     _twin = DatabaseAsyncClientTaskCourier
 
@@ -63,6 +72,6 @@ class DatabaseWorkerTaskCourier(_DatabaseTaskCourier, WorkerTaskCourier):
     _twin = DatabaseAsyncWorkerTaskCourier
 
 
-class DatabaseClientWorkerTaskCourier(_DatabaseTaskCourier, ClientWorkerTaskCourier):
+class DatabaseClientWorkerTaskCourier(_DatabaseTaskCourier, TransactionalCourier):
     __doc__ = f"{ClientWorkerTaskCourier.__doc__}\n{_DatabaseTaskCourier.__doc__}"
     _twin = DatabaseAsyncClientWorkerTaskCourier

@@ -17,11 +17,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django_task_helpers import couriers
 from django_task_helpers.checks import check_command_name, check_settings
 from django_task_helpers.workers import build_worker, known_queues
+from tests.support.databases import bare_database
 
 REDIS = "task_helpers.couriers.redis.RedisClientWorkerTaskCourier"
 MEMORY = "task_helpers.couriers.memory.MemoryClientWorkerTaskCourier"
 BULK = "django_task_helpers.bulk"
 CLIENT = "task_helpers.couriers.memory.MemoryClientTaskCourier"
+DATABASE = "django_task_helpers.couriers.database.DatabaseClientWorkerTaskCourier"
 NOWHERE = "redis://127.0.0.1:1/0"
 CACHES = {
     "redis": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": NOWHERE},
@@ -314,12 +316,69 @@ def test_right_settings_are_no_error(configured) -> None:
     assert found() == []
 
 
-def test_absent_settings_are_a_warning(configured) -> None:
+def test_absent_settings_mean_the_default_database(configured) -> None:
+    configured(None)
+    assert found() == []
+
+
+def test_a_database_that_is_not_there_is_named(configured) -> None:
+    # given a courier over one with a slip of the pen
+    configured(courier(BACKEND=DATABASE, OPTIONS={"using": "defalt"}))
+    # when the project is checked
+    [message] = found()
+    # then the error says where and what was meant
+    assert message.id == "task_helpers.E007"
+    assert message.msg.startswith(f"{ON_DEFAULT}[\"OPTIONS\"]: using names 'defalt', which is no")
+    assert "did you mean 'default'?" in message.msg
+
+
+class NoTables:
+    """A database router that keeps the app out."""
+
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
+        return app_label != "django_task_helpers"
+
+
+def test_routers_that_keep_the_tables_out_are_an_error(configured, settings) -> None:
+    settings.DATABASE_ROUTERS = [NoTables()]
     configured(None)
     [message] = found()
-    assert (message.id, message.is_serious()) == ("task_helpers.W002", False)
-    assert "TASK_HELPERS: is not set" in message.msg
-    assert "add TASK_HELPERS = {" in message.hint
+    assert (message.id, message.is_serious()) == ("task_helpers.E015", True)
+    assert message.msg.startswith('DATABASES["default"]: is to hold tasks, and DATABASE_ROUTERS')
+
+
+SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "tasks.sqlite3"}
+WAL = {"init_command": "PRAGMA synchronous=NORMAL; pragma journal_mode = wal;"}
+IMMEDIATE = {"transaction_mode": "IMMEDIATE"}
+
+
+@pytest.mark.parametrize(
+    ("options", "missing"),
+    [
+        ({}, "WAL (readers and writers wait for each other) and IMMEDIATE transactions"),
+        (WAL, "without IMMEDIATE transactions"),
+        (IMMEDIATE, "without WAL"),
+        ({**WAL, **IMMEDIATE}, None),
+    ],
+    ids=["neither", "WAL", "IMMEDIATE", "both"],
+)
+def test_sqlite_that_is_not_made_for_many_is_a_warning(
+    configured, settings, options: dict[str, Any], missing: str | None
+) -> None:
+    settings.DEBUG = False
+    configured(courier(BACKEND=DATABASE, OPTIONS={"using": "tasks"}))
+    with bare_database("tasks", **SQLITE, OPTIONS=options):
+        messages = found()
+    warnings = [] if missing is None else [("task_helpers.W002", False)]
+    assert [(m.id, m.is_serious()) for m in messages] == warnings
+    assert all(missing in m.msg and '"transaction_mode": "IMMEDIATE"' in m.hint for m in messages)
+
+
+def test_while_developing_any_sqlite_will_do(configured, settings) -> None:
+    settings.DEBUG = True
+    configured(courier(BACKEND=DATABASE, OPTIONS={"using": "tasks"}))
+    with bare_database("tasks", **SQLITE):
+        assert found() == []
 
 
 def test_a_courier_for_clients_is_no_error_where_no_worker_is(configured) -> None:

@@ -146,12 +146,6 @@ def test_an_unknown_alias_is_named_with_those_that_exist(on_memory) -> None:
     )
 
 
-def test_without_the_setting_the_first_use_says_what_to_add(configured) -> None:
-    configured(None)
-    with pytest.raises(ImproperlyConfigured, match=r"TASK_HELPERS: is not set: add TASK_HELPERS ="):
-        courier.add_task_to_queue("mail", 1)
-
-
 def test_importing_needs_no_settings() -> None:
     program = "import django_task_helpers"
     program += "; from django_task_helpers import async_courier, async_couriers, courier, couriers"

@@ -16,9 +16,16 @@ APP = "django_task_helpers"
 @contextmanager
 def database(alias: str, **settings: Any) -> Iterator[str]:
     """The alias of a database with these settings, which must be there and empty."""
+    with bare_database(alias, **settings):
+        migrate(alias)
+        yield alias
+
+
+@contextmanager
+def bare_database(alias: str, **settings: Any) -> Iterator[str]:
+    """As `database`, and it stays empty."""
     configured = connections.configure_settings({"default": {}, alias: settings})
     connections.settings[alias] = configured[alias]
-    migrate(alias)
     try:
         yield alias
     finally:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from django_task_helpers.couriers._database.errors import (
     FAILURES,
     InTransaction,
+    lasting,
     passes,
     translated,
 )
@@ -71,11 +72,11 @@ class Asking:
                 self.health.note_answer()
                 return reply
             except InTransaction as error:
-                raise error.error from None
+                raise lasting(error.error, self._using) or error.error from None
             except FAILURES as error:
                 pause = next(later, None) if self._is_outage(error, asked_at) else None
                 if pause is None:
-                    raise translated(error, f"database {self._using!r}") from None
+                    raise translated(error, self._using) from None
             yield Sleep(pause)
             act = again or act
 

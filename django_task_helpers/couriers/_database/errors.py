@@ -10,6 +10,7 @@ FAILURES = (DatabaseError, InterfaceError)
 """All that a database raises."""
 
 _FULL = ("is full", "disk full", "no space left")
+_NO_TABLE = ("no such table", "does not exist", "doesn't exist")
 _LASTING = ("no such table", "no such column", "readonly database")
 
 
@@ -36,15 +37,28 @@ def passes(error: Exception) -> bool:
     return not any(part in text for part in (*_LASTING, *_FULL))
 
 
-def translated(error: Exception, place: str) -> CourierError:
-    """One line: what happened, and what to do."""
-    text = " ".join(str(error).split())
+def translated(error: Exception, using: str) -> CourierError:
+    """One line: what happened on the database of this alias, and what to do."""
     if passes(error):
         return CourierUnavailable(
-            f"{place} gives no answer ({text}): is it running, and are its settings right?"
+            f"database {using!r} gives no answer ({_line(error)}): is it running, and are its "
+            "settings right?"
         )
+    refused = CourierError(f"database {using!r} refused the query: {_line(error)}")
+    return lasting(error, using) or refused
+
+
+def lasting(error: Exception, using: str) -> CourierError | None:
+    """What is known to be cured by a person."""
+    text = _line(error)
     if any(part in text.lower() for part in _FULL):
-        return StoreFull(f"{place} is full and takes no new tasks ({text}): make room")
-    if any(part in text.lower() for part in ("no such table", "does not exist", "doesn't exist")):
-        return CourierError(f"{place} lacks a table ({text}): run manage.py migrate")
-    return CourierError(f"{place} refused the query: {text}")
+        return StoreFull(f"database {using!r} is full and takes no new tasks ({text}): make room")
+    if any(part in text.lower() for part in _NO_TABLE):
+        return CourierError(
+            f"database {using!r} lacks a table ({text}): run manage.py migrate --database {using}"
+        )
+    return None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from django.db import connections
+
+from django_task_helpers.couriers._database.concerns import concerns_of
 from django_task_helpers.couriers._database.returning import Returning
 from django_task_helpers.models import Worker
 from task_helpers.couriers.store import WORKER_FORGOTTEN_MS
@@ -51,5 +54,4 @@ class WorkerVerbs(Returning):
         return self._ask.is_gone()
 
     def concerns(self) -> Flow[list[str]]:
-        """A database that answers keeps what it was given."""
-        return self._ask.query(list)
+        return self._ask.query(lambda: list(concerns_of(connections[self._using])))

@@ -224,7 +224,7 @@ def test_a_row_that_is_not_found_again_is_not_saved_either(
     results_of: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a database that keeps prices with two places, and a column that is said to be unique
-    monkeypatch.setattr(Product._meta.get_field("price"), "_unique", True)
+    monkeypatch.setattr(Product._meta.get_field("price"), "unique", True)
     data = [{"name": name, "price": price} for name, price in (("leek", "2.50"), ("beet", "2.555"))]
     # when rows are read back by the price
     leek, beet = results_of(
@@ -240,7 +240,7 @@ def test_a_row_that_is_not_found_again_is_not_saved_either(
 
 
 @pytest.fixture
-def note() -> Iterator[Any]:
+def note(transactional_db: None) -> Iterator[Any]:
     """A model with a key of our making, and columns of the database's."""
     with isolate_apps("shop"):
 

@@ -14,6 +14,7 @@ from django_task_helpers import courier, couriers
 from django_task_helpers.management.commands.runworker import Command
 from shop.workers import BulkSaveWorker
 from task_helpers import task_function
+from task_helpers.workers.classic import ClassicWorker
 from tests.support.waiting import in_thread
 
 REDIS = "task_helpers.couriers.redis.RedisClientWorkerTaskCourier"
@@ -124,6 +125,21 @@ def test_a_signal_lets_it_finish_the_batch_and_the_former_handlers_return(on_mem
     assert courier.wait_for_task_result("sums", task_id, timeout=0) is None
     assert courier.get_queue_stats("sums").waiting == 1
     assert signal.getsignal(signal.SIGTERM) is former
+
+
+def test_what_went_wrong_after_a_signal_is_named_beside_it(on_memory, monkeypatch) -> None:
+    # given a worker that is told to end, and then cannot return its results
+    def lose(self, tasks) -> None:
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(ClassicWorker, "return_task_results", lose)
+    on_memory({"sums": {}})
+    courier.add_task_to_queue("sums", {"function": terminate})
+    stdout = io.StringIO()
+    # when it ends, then the line has both
+    with pytest.raises(ConnectionError):
+        call_command("runworker", "sums", burst=True, stdout=stdout)
+    assert "stopped (SIGTERM, then ConnectionError): 0 tasks" in stdout.getvalue()
 
 
 def test_it_runs_in_a_thread_where_no_signal_can_be_handled(on_memory) -> None:

@@ -118,7 +118,7 @@ class WorkerRun:
         if got and self.signals.forced:
             return f"{got.name} in the middle of a batch, which goes back to the queue"
         if error is not None:
-            return type(error).__name__
+            return f"{got.name}, then {type(error).__name__}" if got else type(error).__name__
         if got:
             return got.name
         return str(self._worker.ended_by or "it was told to stop")

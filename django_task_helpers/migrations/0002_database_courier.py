@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                         max_length=20, primary_key=True, serialize=False
                     ),
                 ),
-                ("queue", models.CharField(max_length=100)),
+                ("queue", django_task_helpers.models.fields.NameField(max_length=100)),
                 (
                     "task_id",
                     django_task_helpers.models.fields.IdField(db_index=True, max_length=16),
@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
                         max_length=16, primary_key=True, serialize=False
                     ),
                 ),
-                ("queue", models.CharField(max_length=100)),
+                ("queue", django_task_helpers.models.fields.NameField(max_length=100)),
                 ("lease_until", models.BigIntegerField()),
                 ("task_ids", django_task_helpers.models.fields.BytesField()),
                 ("alone", models.BooleanField()),
@@ -63,7 +63,7 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("queue", models.CharField(max_length=100)),
+                ("queue", django_task_helpers.models.fields.NameField(max_length=100)),
                 ("minute", models.BigIntegerField()),
                 ("shard", models.IntegerField()),
                 ("done", models.IntegerField(default=0)),
@@ -90,7 +90,7 @@ class Migration(migrations.Migration):
                         max_length=16, primary_key=True, serialize=False
                     ),
                 ),
-                ("queue", models.CharField(max_length=100)),
+                ("queue", django_task_helpers.models.fields.NameField(max_length=100)),
                 ("envelope", django_task_helpers.models.fields.BytesField()),
                 ("outcome", django_task_helpers.models.fields.BytesField()),
                 ("weight", models.IntegerField()),
@@ -111,7 +111,7 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("queue", models.CharField(max_length=100)),
+                ("queue", django_task_helpers.models.fields.NameField(max_length=100)),
                 ("shard", models.IntegerField()),
                 ("rate", models.FloatField()),
                 ("seen_at", models.BigIntegerField()),
@@ -135,7 +135,7 @@ class Migration(migrations.Migration):
                         max_length=16, primary_key=True, serialize=False
                     ),
                 ),
-                ("queue", models.CharField(max_length=100)),
+                ("queue", django_task_helpers.models.fields.NameField(max_length=100)),
                 ("outcome", django_task_helpers.models.fields.BytesField()),
                 ("expires_at", models.BigIntegerField()),
             ],
@@ -154,7 +154,7 @@ class Migration(migrations.Migration):
                         max_length=16, primary_key=True, serialize=False
                     ),
                 ),
-                ("queue", models.CharField(max_length=100)),
+                ("queue", django_task_helpers.models.fields.NameField(max_length=100)),
                 ("state", models.SmallIntegerField()),
                 ("rank", models.SmallIntegerField()),
                 ("place", models.BigIntegerField()),
@@ -185,8 +185,8 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("queue", models.CharField(max_length=100)),
-                ("name", models.CharField(max_length=255)),
+                ("queue", django_task_helpers.models.fields.NameField(max_length=100)),
+                ("name", django_task_helpers.models.fields.NameField(max_length=255)),
                 ("seen_at", models.BigIntegerField()),
             ],
             options={

@@ -1,4 +1,4 @@
-"""Columns of bytes."""
+"""Columns of bytes and of names."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 if TYPE_CHECKING:
     BinaryField = models.BinaryField[Any, Any]
+    CharField = models.CharField[str, str]
 else:
     BinaryField = models.BinaryField
+    CharField = models.CharField
 
 
 class BytesField(BinaryField):
@@ -32,3 +34,13 @@ class IdField(BytesField):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"max_length": 16, **options})
+
+
+class NameField(CharField):
+    """Names that differ in the case of a letter are two, also where MySQL thinks them equal."""
+
+    def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
+        parameters = super().db_parameters(connection)
+        if connection.vendor == "mysql":
+            parameters["collation"] = "utf8mb4_bin"
+        return parameters

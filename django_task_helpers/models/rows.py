@@ -10,7 +10,7 @@ import enum
 
 from django.db import models
 
-from django_task_helpers.models.fields import BytesField, IdField
+from django_task_helpers.models.fields import BytesField, IdField, NameField
 
 
 class State(enum.IntEnum):
@@ -43,7 +43,7 @@ class Task(Row):
     """
 
     id = IdField(primary_key=True)
-    queue = models.CharField(max_length=100)
+    queue = NameField(max_length=100)
     state = models.SmallIntegerField()
     rank = models.SmallIntegerField()
     place = models.BigIntegerField()
@@ -72,7 +72,7 @@ class Batch(Row):
     """
 
     token = IdField(primary_key=True)
-    queue = models.CharField(max_length=100)
+    queue = NameField(max_length=100)
     lease_until = models.BigIntegerField()
     task_ids = BytesField()
     alone = models.BooleanField()
@@ -91,7 +91,7 @@ class SharedKey(Row):
     """
 
     key = BytesField(max_length=20, primary_key=True)
-    queue = models.CharField(max_length=100)
+    queue = NameField(max_length=100)
     task_id = IdField(db_index=True)
 
     class Meta(Row.Meta):
@@ -102,7 +102,7 @@ class Result(Row):
     """How a task ended, for whoever asks until it expires."""
 
     id = IdField(primary_key=True)
-    queue = models.CharField(max_length=100)
+    queue = NameField(max_length=100)
     outcome = BytesField()
     expires_at = models.BigIntegerField()
 
@@ -117,7 +117,7 @@ class DeadLetter(Row):
     """
 
     id = IdField(primary_key=True)
-    queue = models.CharField(max_length=100)
+    queue = NameField(max_length=100)
     envelope = BytesField()
     outcome = BytesField()
     weight = models.IntegerField()
@@ -131,8 +131,8 @@ class DeadLetter(Row):
 class Worker(Row):
     """When it last said that it lives."""
 
-    queue = models.CharField(max_length=100)
-    name = models.CharField(max_length=255)
+    queue = NameField(max_length=100)
+    name = NameField(max_length=255)
     seen_at = models.BigIntegerField()
 
     class Meta(Row.Meta):
@@ -149,7 +149,7 @@ class Count(Row):
     - shard - of the process that counted: two never wait for each other to write the same row.
     """
 
-    queue = models.CharField(max_length=100)
+    queue = NameField(max_length=100)
     minute = models.BigIntegerField()
     shard = models.IntegerField()
     done = models.IntegerField(default=0)
@@ -173,7 +173,7 @@ class Drain(Row):
     - shard - as in `Count`.
     """
 
-    queue = models.CharField(max_length=100)
+    queue = NameField(max_length=100)
     shard = models.IntegerField()
     rate = models.FloatField()
     seen_at = models.BigIntegerField()

@@ -266,8 +266,13 @@ def _redis_stand(request: pytest.FixtureRequest) -> Stand:
     )
 
 
-def _sqlite_stand(request: pytest.FixtureRequest, journal: str = "wal") -> Stand:
-    return DatabaseStand(request.getfixturevalue(f"sqlite_{journal}"))
+def _database(fixture: str) -> Callable[[pytest.FixtureRequest], Stand]:
+    """The fixture gives its alias."""
+    return lambda request: DatabaseStand(request.getfixturevalue(fixture))
+
+
+def _database_async(fixture: str) -> Callable[[pytest.FixtureRequest], Stand]:
+    return lambda request: in_event_loop(DatabaseStand(request.getfixturevalue(fixture)))
 
 
 PROCESSES = frozenset({Can.BE_SHARED_BY_PROCESSES, Can.GO_ON_AFTER_A_FORK})
@@ -280,7 +285,11 @@ BACKENDS = [
     Backend("memory-async", lambda request: in_event_loop(MemoryStand())),
     Backend("redis", _redis_stand, PROCESSES),
     Backend("redis-async", lambda request: in_event_loop(_redis_stand(request)), PROCESSES),
-    Backend("sqlite", _sqlite_stand, PROCESSES),
-    Backend("sqlite-async", lambda request: in_event_loop(_sqlite_stand(request)), NO_FORKS),
-    Backend("sqlite-journal", lambda request: _sqlite_stand(request, "delete"), PROCESSES),
+    Backend("sqlite", _database("sqlite_wal"), PROCESSES),
+    Backend("sqlite-async", _database_async("sqlite_wal"), NO_FORKS),
+    Backend("sqlite-journal", _database("sqlite_delete"), PROCESSES),
+    Backend("postgres", _database("on_postgres"), PROCESSES),
+    Backend("postgres-async", _database_async("on_postgres"), NO_FORKS),
+    Backend("mariadb", _database("on_mariadb"), PROCESSES),
+    Backend("mariadb-async", _database_async("on_mariadb"), NO_FORKS),
 ]

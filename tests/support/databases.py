@@ -10,6 +10,9 @@ from typing import Any
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
+from config import environment
+from tests.support.database_servers import DatabaseServer
+
 APP = "django_task_helpers"
 
 
@@ -50,3 +53,10 @@ def sqlite(alias: str, path: Path, journal: str) -> Any:
             "timeout": 10,
         },
     )
+
+
+@contextmanager
+def on_server(alias: str, server: DatabaseServer) -> Iterator[str]:
+    """As `database`, a new one."""
+    with server.database() as url, database(alias, **environment.database(url)):
+        yield alias

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
@@ -15,41 +15,43 @@ QUEUE = "contract"
 
 
 @pytest.fixture(scope="session")
-def add_database(
-    django_db_setup: None, django_db_blocker: DjangoDbBlocker
-) -> Iterator[Callable[[AbstractContextManager[str]], str]]:
-    """Enters what gives a database an alias, which stays to the end of the run."""
-    with ExitStack() as added:
-
-        def add(database: AbstractContextManager[str]) -> str:
-            with django_db_blocker.unblock():
-                return added.enter_context(database)
-
-        yield add
+def guard(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> DjangoDbBlocker:
+    """Held back by it, pytest-django makes its own databases first, and of these no copies."""
+    return django_db_blocker
 
 
 @pytest.fixture(scope="session")
-def sqlite_wal(add_database: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def sqlite_wal(tmp_path_factory: pytest.TempPathFactory, guard: DjangoDbBlocker) -> Iterator[str]:
     """The alias of a file that is written ahead, as one should be that many processes use."""
     path = tmp_path_factory.mktemp("sqlite") / "wal.sqlite3"
-    return add_database(sqlite("sqlite_wal", path, "wal"))
+    yield from _entered(sqlite("sqlite_wal", path, "wal"), guard)
 
 
 @pytest.fixture(scope="session")
-def sqlite_delete(add_database: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def sqlite_delete(
+    tmp_path_factory: pytest.TempPathFactory, guard: DjangoDbBlocker
+) -> Iterator[str]:
     """The alias of a file with the journal that SQLite begins with."""
     path = tmp_path_factory.mktemp("sqlite") / "delete.sqlite3"
-    return add_database(sqlite("sqlite_delete", path, "delete"))
+    yield from _entered(sqlite("sqlite_delete", path, "delete"), guard)
 
 
 @pytest.fixture(scope="session")
-def on_postgres(add_database: Any, postgres: DatabaseServer) -> Any:
-    return add_database(on_server("on_postgres", postgres))
+def on_postgres(postgres: DatabaseServer, guard: DjangoDbBlocker) -> Iterator[str]:
+    yield from _entered(on_server("on_postgres", postgres), guard)
 
 
 @pytest.fixture(scope="session")
-def on_mariadb(add_database: Any, mariadb: DatabaseServer) -> Any:
-    return add_database(on_server("on_mariadb", mariadb))
+def on_mariadb(mariadb: DatabaseServer, guard: DjangoDbBlocker) -> Iterator[str]:
+    yield from _entered(on_server("on_mariadb", mariadb), guard)
+
+
+def _entered(database: AbstractContextManager[str], guard: DjangoDbBlocker) -> Iterator[str]:
+    """The guard stands aside for as long as the tables are made."""
+    with ExitStack() as stack:
+        with guard.unblock():
+            alias = stack.enter_context(database)
+        yield alias
 
 
 @pytest.fixture(params=BACKENDS, ids=lambda backend: backend.name)

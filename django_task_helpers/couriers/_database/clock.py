@@ -32,7 +32,11 @@ class Clock:
         """In ms."""
         if (now := self.known()) is not None:
             return now
-        now, read_at = clock_of(connection), time.monotonic()
+        connection.ensure_connection()  # to connect takes its time
+        # Read before the question: a little ahead of the server rather than behind it, where what
+        # was made a moment ago would be of the future.
+        read_at = time.monotonic()
+        now = clock_of(connection)
         self._offset = now - int(read_at * 1000)
         self._read_at = read_at
         return now

@@ -224,7 +224,7 @@ def test_a_row_that_is_not_found_again_is_not_saved_either(
     results_of: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a database that keeps prices with two places, and a column that is said to be unique
-    monkeypatch.setattr(Product._meta.get_field("price"), "unique", True)
+    monkeypatch.setitem(vars(Product._meta.get_field("price")), "unique", True)  # cached there
     data = [{"name": name, "price": price} for name, price in (("leek", "2.50"), ("beet", "2.555"))]
     # when rows are read back by the price
     leek, beet = results_of(

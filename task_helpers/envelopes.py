@@ -24,6 +24,7 @@ NO_DEADLINE = 0
 
 _LAYOUT = struct.Struct(">BBBbHQ8s")
 HEADER_BYTES = _LAYOUT.size
+_CHANNEL = slice(HEADER_BYTES - len(NO_CHANNEL), HEADER_BYTES)
 
 
 class Header(NamedTuple):
@@ -73,6 +74,12 @@ def open_envelope(envelope: bytes) -> tuple[Header, bytes]:
 def header_of(envelope: bytes) -> Header:
     """As `open_envelope`."""
     return _header(envelope[:HEADER_BYTES])
+
+
+def channel_of(envelope: bytes) -> bytes:
+    """What its header says, at a third of the price; of what is no envelope: none."""
+    channel = envelope[_CHANNEL]
+    return channel if len(channel) == len(NO_CHANNEL) else NO_CHANNEL
 
 
 @lru_cache(maxsize=256)

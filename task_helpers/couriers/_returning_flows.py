@@ -11,6 +11,7 @@ from task_helpers import ids, outcomes
 from task_helpers.couriers._claims import Claim
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers._worker_side import (
+    DONE,
     UNHELD,
     WorkerSide,
     known_header,
@@ -20,13 +21,10 @@ from task_helpers.couriers._worker_side import (
 from task_helpers.couriers.parcels import Again, End, Way
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.effects import Flow
-from task_helpers.envelopes import NO_DEADLINE, with_attempts
+from task_helpers.envelopes import NO_DEADLINE, channel_of, with_attempts
 from task_helpers.exceptions import TaskHelpersError
 from task_helpers.plurals import counted
 from task_helpers.retries import RetryPolicy
-
-DONE = Way.DONE
-"""To look a member up in its enum takes as long as to make the `End`."""
 
 logger = logging.getLogger("task_helpers.couriers")
 
@@ -97,14 +95,14 @@ class _Ends:
         self._encoded: dict[tuple[int, int], bytes] = {}
 
     def of(self, task_id: bytes, result: Any, envelope: bytes) -> End:
-        header = known_header(envelope)
         if not isinstance(result, Exception):
             try:
                 outcome = self._wire.success(self._queue, task_id, result)
-                return End(DONE, task_id, outcome, header.channel)
+                return End(DONE, task_id, outcome, channel_of(envelope))
             except TaskHelpersError as error:
                 logger.error("The result of task %s is not sent: %s", ids.to_uuid(task_id), error)
                 result = error
+        header = known_header(envelope)
         encoded = self._encode(result, header.attempt + 1)
         outcome = self._wire.signed_outcome(self._queue, task_id, encoded)
         return End(self._failure, task_id, outcome, header.channel)

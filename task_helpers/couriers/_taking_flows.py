@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from typing import Unpack
+from typing import Any, Unpack
 
 from task_helpers import ids
 from task_helpers.counts import whole_number
@@ -21,7 +21,7 @@ from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.couriers.store import MAX_BATCH, Store
 from task_helpers.durations import Duration, seconds
 from task_helpers.effects import Flow, Sleep
-from task_helpers.envelopes import HEADER_BYTES, header_of
+from task_helpers.envelopes import HEADER_BYTES, Header, header_of
 from task_helpers.exceptions import (
     CourierError,
     CourierUnavailable,
@@ -215,14 +215,10 @@ class TakingFlows(WorkerSide):
     def _opened(self, claim: Claim, taken: Taken) -> Flow[list[Task]]:
         """The tasks to perform; those that cannot or need not be are ended here."""
         tasks, ends = list[Task](), list[End]()
-        claim.tasks, openers = dict(taken.tasks), dict[bytes, Opener]()
+        claim.tasks, open_task = dict(taken.tasks), self._opener(claim.queue, taken.now)
         for task_id, envelope in taken.tasks:
-            head = envelope[:HEADER_BYTES]
             try:
-                opener = openers.get(head) or self._opener(claim.queue, head, taken.now)
-                openers[head] = opener
-                data = opener(task_id, envelope[HEADER_BYTES:])
-                tasks.append((ids.to_uuid(_checked(task_id)), data))
+                tasks.append((ids.to_uuid(task_id), open_task(task_id, envelope)))
             except TaskHelpersError as error:
                 ends.append(self._unperformed(claim.queue, task_id, envelope, error))
         if claim.tasks:
@@ -240,9 +236,22 @@ class TakingFlows(WorkerSide):
             if len(ends) == len(claim.tasks):
                 self._claims.drop(claim)
 
-    def _opener(self, queue: str, head: bytes, now: int) -> Opener:
-        """For all tasks with this header: those that were added together have the same one."""
-        header = header_of(head)
+    def _opener(self, queue: str, now: int) -> Opener:
+        """Makes data of (id, envelope): tasks that were added together have the same header."""
+        openers = dict[bytes, Opener]()
+
+        def open_task(task_id: bytes, envelope: bytes) -> Any:
+            head = envelope[:HEADER_BYTES]
+            opener = openers.get(head)
+            if opener is None:
+                opener = openers[head] = self._opener_under(queue, header_of(head), now)
+            if len(task_id) != ids.ID_BYTES:
+                raise DeserializationError(f"{task_id!r} is no id")
+            return opener(task_id, envelope[HEADER_BYTES:])
+
+        return open_task
+
+    def _opener_under(self, queue: str, header: Header, now: int) -> Opener:
         if header.expired(now):
             raise TaskExpired("the task was not taken before its deadline")
         return self._wire.opener(queue, header)
@@ -295,9 +304,3 @@ def _lingers(store: Store, queue: str, lingering: Lingering, block: float) -> Fl
     if pause := lingering.pause(line, time.monotonic()):
         yield Sleep(pause)
     return pause > 0
-
-
-def _checked(task_id: bytes) -> bytes:
-    if len(task_id) != ids.ID_BYTES:
-        raise DeserializationError(f"{task_id!r} is no id")
-    return task_id

@@ -11,17 +11,17 @@ from task_helpers import ids, outcomes
 from task_helpers.couriers._claims import Claim
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers._worker_side import (
-    DONE,
     UNHELD,
     WorkerSide,
+    channels_of,
     known_header,
     report_refused,
-    silent_end,
+    silent_ends,
 )
-from task_helpers.couriers.parcels import Again, End, Way
+from task_helpers.couriers.parcels import Again, Ends, Way
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.effects import Flow
-from task_helpers.envelopes import NO_DEADLINE, channel_of, with_attempts
+from task_helpers.envelopes import NO_DEADLINE, with_attempts
 from task_helpers.exceptions import TaskHelpersError
 from task_helpers.plurals import counted
 from task_helpers.retries import RetryPolicy
@@ -40,25 +40,23 @@ class ReturningFlows(WorkerSide):
     ) -> Flow[None]:
         """Stores results and acknowledges their tasks; an exception as result fails its task."""
         queue = valid_queue_name(queue_name)
-        end_of = _Ends(self._wire, queue, policy is not None and policy.max_attempts > 1).of
+        ending = _Ending(self._wire, queue, policy is not None and policy.max_attempts > 1)
         by_id: dict[bytes, Any] = {}
         for task_id, result in results:
             by_id.setdefault(ids.to_bytes(task_id), result)
         for claim, group in self._claims.group(queue, by_id).items():
             if claim and policy:
                 group = yield from self._retry(claim, group, by_id, policy)
-            held = claim.tasks if claim else {}
             if group:
-                ends = [end_of(i, by_id[i], held.get(i, UNHELD)) for i in group]
-                yield from self._finish(queue, claim, ends)
+                held = claim.tasks if claim else {}
+                yield from self._finish(queue, claim, ending.of(group, by_id, held))
 
     def acknowledge(self, queue_name: str, task_ids: Iterable[UUID]) -> Flow[None]:
         """Ends tasks whose results nobody wants."""
         queue = valid_queue_name(queue_name)
         for claim, group in self._claims.group(queue, map(ids.to_bytes, task_ids)).items():
             held = claim.tasks if claim else {}
-            ends = [silent_end(i, held.get(i, UNHELD)) for i in group]
-            yield from self._finish(queue, claim, ends)
+            yield from self._finish(queue, claim, [silent_ends(group, held)])
 
     def _retry(
         self, claim: Claim, group: list[bytes], results: dict[bytes, Any], policy: RetryPolicy
@@ -80,7 +78,7 @@ class ReturningFlows(WorkerSide):
         return [task_id for task_id in group if task_id not in again]
 
 
-class _Ends:
+class _Ending:
     """
     What becomes of tasks that are returned together. One error may be that of all: it is encoded
     once.
@@ -94,18 +92,34 @@ class _Ends:
         self._failure = Way.DEAD if may_retry else Way.FAILED
         self._encoded: dict[tuple[int, int], bytes] = {}
 
-    def of(self, task_id: bytes, result: Any, envelope: bytes) -> End:
-        if not isinstance(result, Exception):
+    def of(
+        self, task_ids: list[bytes], results: dict[bytes, Any], held: dict[bytes, bytes]
+    ) -> list[Ends]:
+        """Those of one claim, with the envelopes that are held of it."""
+        done, outcomes, errors = list[bytes](), list[bytes](), dict[bytes, Exception]()
+        for task_id in task_ids:
+            result = results[task_id]
+            if isinstance(result, Exception):
+                errors[task_id] = result
+                continue
             try:
-                outcome = self._wire.success(self._queue, task_id, result)
-                return End(DONE, task_id, outcome, channel_of(envelope))
+                outcomes.append(self._wire.success(self._queue, task_id, result))
+                done.append(task_id)
             except TaskHelpersError as error:
                 logger.error("The result of task %s is not sent: %s", ids.to_uuid(task_id), error)
-                result = error
-        header = known_header(envelope)
-        encoded = self._encode(result, header.attempt + 1)
-        outcome = self._wire.signed_outcome(self._queue, task_id, encoded)
-        return End(self._failure, task_id, outcome, header.channel)
+                errors[task_id] = error
+        ends = [Ends(Way.DONE, done, outcomes, channels_of(done, held))] if done else []
+        return ends + self._failures(errors, held)
+
+    def _failures(self, errors: dict[bytes, Exception], held: dict[bytes, bytes]) -> list[Ends]:
+        if not errors:
+            return []
+        outcomes = [self._failed(i, error, held.get(i, UNHELD)) for i, error in errors.items()]
+        return [Ends(self._failure, list(errors), outcomes, channels_of(list(errors), held))]
+
+    def _failed(self, task_id: bytes, error: Exception, envelope: bytes) -> bytes:
+        encoded = self._encode(error, known_header(envelope).attempt + 1)
+        return self._wire.signed_outcome(self._queue, task_id, encoded)
 
     def _encode(self, error: Exception, attempts: int) -> bytes:
         key = id(error), attempts

@@ -15,8 +15,8 @@ from task_helpers.counts import whole_number
 from task_helpers.couriers._claims import Claim
 from task_helpers.couriers._lingering import Lingering
 from task_helpers.couriers._wire import Opener
-from task_helpers.couriers._worker_side import UNHELD, WorkerSide, silent_end
-from task_helpers.couriers.parcels import End, Taken, TakeOptions
+from task_helpers.couriers._worker_side import WorkerSide, by_way, silent_ends
+from task_helpers.couriers.parcels import Ends, Taken, TakeOptions
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.couriers.store import MAX_BATCH, Store
 from task_helpers.durations import Duration, seconds
@@ -214,7 +214,7 @@ class TakingFlows(WorkerSide):
 
     def _opened(self, claim: Claim, taken: Taken) -> Flow[list[Task]]:
         """The tasks to perform; those that cannot or need not be are ended here."""
-        tasks, ends = list[Task](), list[End]()
+        tasks, ends = list[Task](), list[Ends]()
         claim.tasks, open_task = dict(taken.tasks), self._opener(claim.queue, taken.now)
         for task_id, envelope in taken.tasks:
             try:
@@ -227,7 +227,7 @@ class TakingFlows(WorkerSide):
             yield from self._end_unperformed(claim, ends)
         return tasks
 
-    def _end_unperformed(self, claim: Claim, ends: list[End]) -> Flow[None]:
+    def _end_unperformed(self, claim: Claim, ends: list[Ends]) -> Flow[None]:
         """If the store is not told now, they come again when the lease of the batch runs out."""
         try:
             yield from self._finish(claim.queue, claim, ends)
@@ -258,11 +258,11 @@ class TakingFlows(WorkerSide):
 
     def _unperformed(
         self, queue: str, task_id: bytes, envelope: bytes, error: TaskHelpersError
-    ) -> End:
+    ) -> Ends:
         """An expired task is nobody's mistake; any other one should be seen where it is refused."""
         if len(task_id) != ids.ID_BYTES:
             logger.error("Queue %s held a task with the id %r: dropped.", queue, task_id)
-            return silent_end(task_id, UNHELD)
+            return silent_ends([task_id], {})
         if not isinstance(error, TaskExpired):
             logger.error("Task %s in queue %s is refused: %s", ids.to_uuid(task_id), queue, error)
         return self._refusal(queue, task_id, envelope, error)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Sequence
 
 from task_helpers.couriers._claims import Claim, Claims
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers.options import CourierOptions
-from task_helpers.couriers.parcels import End, Way
+from task_helpers.couriers.parcels import Ends, Way
 from task_helpers.couriers.store import IMPATIENT_SECONDS, Store
 from task_helpers.effects import Flow
 from task_helpers.envelopes import Header, channel_of, header_of
@@ -27,9 +28,6 @@ UNHELD = b""
 """The envelope of a task that this courier does not hold."""
 
 NO_HEADER = Header(codec=0)
-
-DONE = Way.DONE
-"""To look a member up in its enum takes as long as to make the `End`."""
 
 
 class WorkerSide:
@@ -52,21 +50,22 @@ class WorkerSide:
         self._look_at: dict[str, float] = {}  # queue -> when to look into it, `time.monotonic()`
         self._unanswered: dict[str, bytes] = {}  # queue -> token of a take that got no answer
 
-    def _finish(self, queue: str, claim: Claim | None, ends: list[End]) -> Flow[None]:
+    def _finish(self, queue: str, claim: Claim | None, ends: Sequence[Ends]) -> Flow[None]:
         """Another thread may be returning the rest of the batch: the later one closes it."""
         token = claim.token if claim else FOREIGN
-        whole = claim is not None and len(ends) == len(claim.tasks)
+        ended = [task_id for each in ends for task_id in each.ids]
+        whole = claim is not None and len(ended) == len(claim.tasks)
         refused = yield from self._store.finish(queue, token, ends, last=whole)
         report_refused(queue, refused)
-        if claim and self._claims.settle(claim, [end.task_id for end in ends]) and not whole:
+        if claim and self._claims.settle(claim, ended) and not whole:
             yield from self._store.finish(queue, token, [], last=True)
 
-    def _refusal(self, queue: str, task_id: bytes, envelope: bytes, error: Exception) -> End:
+    def _refusal(self, queue: str, task_id: bytes, envelope: bytes, error: Exception) -> Ends:
         """The end of a task that no worker performs; all but the expired become dead letters."""
         header = known_header(envelope)
         way = Way.EXPIRED if isinstance(error, TaskExpired) else Way.DEAD
         outcome = self._wire.failure(queue, task_id, error, header.attempt)
-        return End(way, task_id, outcome, header.channel)
+        return Ends(way, [task_id], [outcome], [header.channel])
 
     def _impatient(self) -> Store:
         return self._store.bounded(time.monotonic() + IMPATIENT_SECONDS)
@@ -80,8 +79,15 @@ def known_header(envelope: bytes) -> Header:
         return NO_HEADER
 
 
-def silent_end(task_id: bytes, envelope: bytes) -> End:
-    return End(DONE, task_id, NOT_STORED, channel_of(envelope))
+def silent_ends(task_ids: Sequence[bytes], held: dict[bytes, bytes]) -> Ends:
+    """
+    - held - the envelopes of those that this courier holds.
+    """
+    return Ends(Way.DONE, task_ids, [NOT_STORED] * len(task_ids), channels_of(task_ids, held))
+
+
+def channels_of(task_ids: Sequence[bytes], held: dict[bytes, bytes]) -> list[bytes]:
+    return [channel_of(held.get(task_id, UNHELD)) for task_id in task_ids]
 
 
 def report_refused(queue: str, refused: set[bytes]) -> None:

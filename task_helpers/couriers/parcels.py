@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import NamedTuple, TypedDict
 
 
@@ -22,13 +23,18 @@ class Way(enum.StrEnum):
     EXPIRED = "expired"
 
 
-class End(NamedTuple):
-    """One task's end. An empty outcome is not stored; the channel gets the hint."""
+class Ends(NamedTuple):
+    """
+    Tasks that end in one way, as columns: there is no object per task.
+
+    - outcomes - theirs, in their order; an empty one is not stored.
+    - channels - where the client of each listens, and gets the hint.
+    """
 
     way: Way
-    task_id: bytes
-    outcome: bytes
-    channel: bytes
+    ids: Sequence[bytes]
+    outcomes: Sequence[bytes]
+    channels: Sequence[bytes]
 
 
 class Again(NamedTuple):

@@ -16,7 +16,7 @@ from task_helpers.couriers.parcels import (
     IN_LINE,
     Again,
     Buried,
-    End,
+    Ends,
     Line,
     Look,
     Placement,
@@ -120,7 +120,7 @@ class Store(Protocol):
         """The worker has stopped in good order and is no longer counted."""
 
     def finish(
-        self, queue: str, token: bytes, ends: Sequence[End], *, last: bool
+        self, queue: str, token: bytes, ends: Sequence[Ends], *, last: bool
     ) -> Flow[set[bytes]]:
         """
         Stores outcomes, acknowledges the tasks and sends the hints in one step. `last` closes the

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from task_helpers import outcomes
-from task_helpers.couriers.parcels import End, Placement, Way
+from task_helpers.couriers.parcels import Ends, Placement, Way
 from task_helpers.envelopes import NO_CHANNEL, Header
 from task_helpers.exceptions import TaskCancelled
 from task_helpers.ids import made_at_ms, new_ids
@@ -96,10 +96,10 @@ def test_an_end_repeated_is_accepted_and_another_one_refused(ask: Ask) -> None:
     ask("add", added := tasks(2))
     ask("take", TOKEN, 2, LEASE)
     first, second = [task_id for task_id, _ in added]
-    ends = [End(Way.DONE, i, OUTCOME, NO_CHANNEL) for i in (first, second)]
+    ends = [Ends(Way.DONE, [first, second], [OUTCOME] * 2, [NO_CHANNEL] * 2)]
     assert ask("finish", TOKEN, ends, last=True) == set()
     assert ask("finish", TOKEN, ends, last=True) == set()
-    other = End(Way.DONE, first, OUTCOME + b"x", NO_CHANNEL)
+    other = Ends(Way.DONE, [first], [OUTCOME + b"x"], [NO_CHANNEL])
     assert ask("finish", TOKEN, [other], last=False) == {first}
     assert ask("outcomes", [first, second]) == [OUTCOME, OUTCOME]
 
@@ -108,7 +108,7 @@ def test_an_end_repeated_is_accepted_and_another_one_refused(ask: Ask) -> None:
 def test_an_error_without_a_lease_is_refused(ask: Ask, way: Way) -> None:
     [(task_id, _)] = added = tasks(1)
     ask("add", added)
-    end = End(way, task_id, OUTCOME, NO_CHANNEL)
+    end = Ends(way, [task_id], [OUTCOME], [NO_CHANNEL])
     assert ask("finish", TOKEN, [end], last=False) == {task_id}
     assert ask("look", [task_id]) == [(None, True)]
     assert ask("stats").dead == 0
@@ -117,7 +117,7 @@ def test_an_error_without_a_lease_is_refused(ask: Ask, way: Way) -> None:
 def test_an_empty_outcome_is_not_stored(ask: Ask) -> None:
     [(task_id, _)] = added = tasks(1)
     ask("add", added)
-    assert ask("finish", b"", [End(Way.DONE, task_id, b"", NO_CHANNEL)], last=False) == set()
+    assert ask("finish", b"", [Ends(Way.DONE, [task_id], [b""], [NO_CHANNEL])], last=False) == set()
     assert ask("look", [task_id]) == [(None, False)]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from task_helpers.couriers._memory.tally import CANCELLED, Tally
-from task_helpers.couriers.parcels import Again, Buried, End, Way
+from task_helpers.couriers.parcels import Again, Buried, Ends, Way
 from task_helpers.couriers.store import CONVICTING_CRASHES
 
 RANK_OF_NONE = 100
@@ -144,20 +144,21 @@ class MemoryQueue:
     def overdue(self, now: int) -> list[bytes]:
         return [token for token, batch in self.batches.items() if batch.deadline <= now]
 
-    def finish(self, token: bytes, end: End, most_dead: int, now: int) -> bool:
+    def finish(
+        self, token: bytes, way: Way, task_id: bytes, outcome: bytes, most_dead: int, now: int
+    ) -> bool:
         """False: refused. A success counts while unfinished, an error only under its lease."""
         held = token in self.batches
-        if end.task_id not in self.tasks or not (held or end.way is Way.DONE):
+        if task_id not in self.tasks or not (held or way is Way.DONE):
             return False
-        if end.way is Way.DEAD:
-            envelope = self.tasks[end.task_id]
-            self.dead[end.task_id] = Buried(end.task_id, envelope, end.outcome, now)
+        if way is Way.DEAD:
+            self.dead[task_id] = Buried(task_id, self.tasks[task_id], outcome, now)
             for oldest in list(self.dead)[:-most_dead]:
                 self.delete_dead(oldest)
-        self._remove(end.task_id)
-        self.tally.count(end.way, now)
-        if end.way is not Way.DEAD:
-            self.weights.pop(end.task_id, None)
+        self._remove(task_id)
+        self.tally.count(way, now)
+        if way is not Way.DEAD:
+            self.weights.pop(task_id, None)
         return True
 
     def progress(self, token: bytes, notes: Sequence[tuple[bytes, bytes]]) -> None:

@@ -16,13 +16,14 @@ from task_helpers.couriers.parcels import (
     IN_LINE,
     Again,
     Buried,
-    End,
+    Ends,
     Line,
     Look,
     Placement,
     Reclaimed,
     Taken,
     TakeOptions,
+    Way,
 )
 from task_helpers.couriers.stats import QueueStats
 from task_helpers.couriers.store import WORKER_FORGOTTEN_MS
@@ -213,15 +214,18 @@ class MemoryStore:
         return _step(lambda: state.forget_worker(worker))
 
     def finish(
-        self, queue: str, token: bytes, ends: Sequence[End], *, last: bool
+        self, queue: str, token: bytes, ends: Sequence[Ends], *, last: bool
     ) -> Flow[set[bytes]]:
         state = self._server.place(queue).queue
 
         def act() -> set[bytes]:
-            refused = {end.task_id for end in ends if not self._finish(state, token, end)}
+            refused = set[bytes]()
+            for way, ids, outcomes, _ in ends:
+                for end in zip(ids, outcomes, strict=True):
+                    refused.update([] if self._finish(state, token, way, *end) else end[:1])
+                self._server.tell([(task_id, NOT_STORED) for task_id in ids])
             if last:
                 state.batches.pop(token, None)
-            self._server.tell([(end.task_id, NOT_STORED) for end in ends])
             return refused
 
         return _step(act)
@@ -300,13 +304,15 @@ class MemoryStore:
 
     # --- Both sides
 
-    def _finish(self, state: MemoryQueue, token: bytes, end: End) -> bool:
+    def _finish(
+        self, state: MemoryQueue, token: bytes, way: Way, task_id: bytes, outcome: bytes
+    ) -> bool:
         """True as well for an end that is stored already: a repeat is not refused."""
-        now = self._server.now()
-        if not state.finish(token, end, self._options.max_dead_letters, now):
-            return (state.outcome(end.task_id, now) or b"") == end.outcome
-        if end.outcome:
-            self._store_outcome(state, end.task_id, end.outcome)
+        now, most_dead = self._server.now(), self._options.max_dead_letters
+        if not state.finish(token, way, task_id, outcome, most_dead, now):
+            return (state.outcome(task_id, now) or b"") == outcome
+        if outcome:
+            self._store_outcome(state, task_id, outcome)
         return True
 
     def _store_outcome(self, state: MemoryQueue, task_id: bytes, outcome: bytes) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from operator import attrgetter
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 from task_helpers.couriers._chunks import chunks, grouped
 from task_helpers.couriers._redis.commands import Argument, Command
+from task_helpers.couriers._redis.ending import by_bucket, finish_calls, ids_by_channel
 from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers._redis.verbs import Verbs
-from task_helpers.couriers.parcels import Again, End, Line, Reclaimed, Taken, TakeOptions
+from task_helpers.couriers.parcels import Again, Ends, Line, Reclaimed, Taken, TakeOptions
 from task_helpers.couriers.store import CONVICTING_CRASHES, PROGRESS_KEPT_MS, WORKER_FORGOTTEN_MS
 from task_helpers.effects import Flow
-from task_helpers.envelopes import NO_CHANNEL
 from task_helpers.ids import made_at_ms
 
 
@@ -70,35 +69,32 @@ class WorkerVerbs(Verbs):
         yield from self._ask.commands([("ZREM", self._of(queue).workers, worker)])
 
     def finish(
-        self, queue: str, token: bytes, ends: Sequence[End], *, last: bool
+        self, queue: str, token: bytes, ends: Sequence[Ends], *, last: bool
     ) -> Flow[set[bytes]]:
-        refused: set[bytes] = set()
-        left = len(ends)
-        for chunk in chunks(ends, lambda end: len(end.outcome)) if ends else [[]]:
-            left -= len(chunk)
-            refused |= yield from self._finish_chunk(queue, token, chunk, last and not left)
+        refused, calls = set[bytes](), list(finish_calls(ends)) or [[]]
+        for number, call in enumerate(calls, 1):
+            closes = last and number == len(calls)
+            refused |= yield from self._finish_in_one_call(queue, token, call, closes)
         return refused
 
-    def _finish_chunk(
-        self, queue: str, token: bytes, ends: Sequence[End], last: bool
+    def _finish_in_one_call(
+        self, queue: str, token: bytes, ends: Sequence[Ends], last: bool
     ) -> Flow[set[bytes]]:
-        keys = self._of(queue)
-        groups = grouped(ends, lambda end: (keys.bucket(end.task_id), end.way))
-        hints = grouped([end for end in ends if end.channel != NO_CHANNEL], _channel)
-        ordered = [end for group in groups.values() for end in group]
-        options, now = self._options, (yield from self.now())
+        keys, options, now = self._of(queue), self._options, (yield from self.now())
+        groups = [group for each in ends for group in by_bucket(each, keys.bucket)]
+        hints = ids_by_channel(ends)
         names = [keys.tasks, keys.leases, keys.batch(token), keys.crashes]
         names += [keys.dead, keys.dead_tasks, keys.dead_outcomes, keys.counts(now), keys.drain]
         refused = yield from self._ask.script(
             "finish",
-            [*names, keys.progress, keys.weights, keys.flights, *(bucket for bucket, _ in groups)],
+            [*names, keys.progress, keys.weights, keys.flights, *(group.bucket for group in groups)],
             [
                 *(token, options.result_ttl_ms, int(last), options.max_dead_letters),
-                *(len(ends), len(hints)),
-                *(value for (_, way), group in groups.items() for value in (way, len(group))),
+                *(sum(len(group.ids) for group in groups), len(hints)),
+                *(value for group in groups for value in (group.way, len(group.ids))),
                 *(value for hint in hints.items() for value in self._hint(*hint)),
-                *(end.task_id for end in ordered),
-                *(end.outcome for end in ordered),
+                *(task_id for group in groups for task_id in group.ids),
+                *(outcome for group in groups for outcome in group.outcomes),
             ],
         )
         return set(refused)
@@ -154,11 +150,8 @@ class WorkerVerbs(Verbs):
     def is_gone(self) -> bool:
         return self._ask.is_gone()
 
-    def _hint(self, channel: bytes, ends: Iterable[End]) -> tuple[bytes, bytes]:
-        return self._hint_channel(channel), b"".join(end.task_id for end in ends)
-
-
-_channel = attrgetter("channel")
+    def _hint(self, channel: bytes, ids: Sequence[bytes]) -> tuple[bytes, bytes]:
+        return self._hint_channel(channel), b"".join(ids)
 
 
 def _blocking(keys: QueueKeys, wait: float) -> Command | None:

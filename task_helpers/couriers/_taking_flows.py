@@ -230,7 +230,7 @@ class TakingFlows(WorkerSide):
     def _end_unperformed(self, claim: Claim, ends: list[Ends]) -> Flow[None]:
         """If the store is not told now, they come again when the lease of the batch runs out."""
         try:
-            yield from self._finish(claim.queue, claim, ends)
+            yield from self._finish(claim.queue, claim, by_way(ends))
         except CourierError as error:
             logger.warning("%d tasks in %s could not be ended: %s", len(ends), claim.queue, error)
             if len(ends) == len(claim.tasks):

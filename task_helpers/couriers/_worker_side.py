@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from task_helpers.couriers._claims import Claim, Claims
 from task_helpers.couriers._wire import Wire
@@ -84,6 +84,15 @@ def silent_ends(task_ids: Sequence[bytes], held: dict[bytes, bytes]) -> Ends:
     - held - the envelopes of those that this courier holds.
     """
     return Ends(Way.DONE, task_ids, [NOT_STORED] * len(task_ids), channels_of(task_ids, held))
+
+
+def by_way(ends: Iterable[Ends]) -> list[Ends]:
+    """The same, as few as possible."""
+    columns: dict[Way, tuple[list[bytes], list[bytes], list[bytes]]] = {}
+    for way, *parts in ends:
+        for column, part in zip(columns.setdefault(way, ([], [], [])), parts, strict=True):
+            column.extend(part)
+    return [Ends(way, *parts) for way, parts in columns.items()]
 
 
 def channels_of(task_ids: Sequence[bytes], held: dict[bytes, bytes]) -> list[bytes]:

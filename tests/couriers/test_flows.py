@@ -231,9 +231,9 @@ def test_a_convict_is_ended_under_the_lease_it_is_held_by(worker: WorkerFlows) -
     flow.reply((0, (A, envelope(1, channel=b"listener"))))
     queue, token, [end], last = flow.asked.arguments
     assert (flow.asked.name, queue, token, last) == ("finish", Q, b"token", True)
-    assert (end.way, end.task_id, end.channel) == (Way.DEAD, A, b"listener")
+    assert (end.way, end.ids, end.channels) == (Way.DEAD, [A], [b"listener"])
     with pytest.raises(exceptions.WorkerLost):
-        Wire(OPTIONS).result(Q, A, end.outcome)
+        Wire(OPTIONS).result(Q, A, *end.outcomes)
 
 
 def test_what_cannot_be_performed_is_ended_and_the_rest_is_returned(worker: WorkerFlows) -> None:
@@ -247,7 +247,7 @@ def test_what_cannot_be_performed_is_ended_and_the_rest_is_returned(worker: Work
     flow = Driver(worker.take(Q, 4)).reply(taken)
     # then three ends are written, while the batch stays open for the fourth
     _, _, ends, last = flow.asked.arguments
-    assert [end.way for end in ends] == [Way.EXPIRED, Way.DEAD, Way.DEAD]
+    assert [(end.way, len(end.ids)) for end in ends] == [(Way.EXPIRED, 1), (Way.DEAD, 2)]
     assert last is False
     assert flow.reply(set()).result == [(UUID(bytes=B), "good")]
 

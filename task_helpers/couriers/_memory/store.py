@@ -220,10 +220,11 @@ class MemoryStore:
 
         def act() -> set[bytes]:
             refused = set[bytes]()
-            for way, ids, outcomes, _ in ends:
-                for end in zip(ids, outcomes, strict=True):
-                    refused.update([] if self._finish(state, token, way, *end) else end[:1])
-                self._server.tell([(task_id, NOT_STORED) for task_id in ids])
+            for each in ends:
+                for task_id, outcome in zip(each.ids, each.outcomes, strict=True):
+                    if not self._finish(state, token, each.way, task_id, outcome):
+                        refused.add(task_id)
+                self._server.tell([(task_id, NOT_STORED) for task_id in each.ids])
             if last:
                 state.batches.pop(token, None)
             return refused

@@ -82,17 +82,23 @@ class WorkerVerbs(Verbs):
     ) -> Flow[set[bytes]]:
         keys, options, now = self._of(queue), self._options, (yield from self.now())
         groups = [group for each in ends for group in by_bucket(each, keys.bucket)]
-        hints = ids_by_channel(ends)
+        count, hints = sum(len(group.ids) for group in groups), ids_by_channel(ends)
         names = [keys.tasks, keys.leases, keys.batch(token), keys.crashes]
         names += [keys.dead, keys.dead_tasks, keys.dead_outcomes, keys.counts(now), keys.drain]
         refused = yield from self._ask.script(
             "finish",
-            [*names, keys.progress, keys.weights, keys.flights, *(group.bucket for group in groups)],
+            [
+                *names,
+                keys.progress,
+                keys.weights,
+                keys.flights,
+                *(group.bucket for group in groups),
+            ],
             [
                 *(token, options.result_ttl_ms, int(last), options.max_dead_letters),
-                *(sum(len(group.ids) for group in groups), len(hints)),
+                *(count, len(hints)),
                 *(value for group in groups for value in (group.way, len(group.ids))),
-                *(value for hint in hints.items() for value in self._hint(*hint)),
+                *(value for hint in hints.items() for value in self._hint(*hint, count)),
                 *(task_id for group in groups for task_id in group.ids),
                 *(outcome for group in groups for outcome in group.outcomes),
             ],
@@ -150,8 +156,9 @@ class WorkerVerbs(Verbs):
     def is_gone(self) -> bool:
         return self._ask.is_gone()
 
-    def _hint(self, channel: bytes, ids: Sequence[bytes]) -> tuple[bytes, bytes]:
-        return self._hint_channel(channel), b"".join(ids)
+    def _hint(self, channel: bytes, ids: Sequence[bytes], count: int) -> tuple[bytes, bytes]:
+        """No ids where they are those of all."""
+        return self._hint_channel(channel), b"" if len(ids) == count else b"".join(ids)
 
 
 def _blocking(keys: QueueKeys, wait: float) -> Command | None:

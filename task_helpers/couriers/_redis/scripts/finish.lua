@@ -6,6 +6,9 @@
 -- doing. A repeat changes nothing and answers the same: an outcome equal to the stored one is not refused.
 -- HDEL or LREM comes first among the writes: it frees memory, so results still pass on a full Redis.
 --
+-- Most of the time all tasks of a batch succeed, are unfinished and are awaited by one client: then one
+-- command ends them all, and what is stored of them is, as it is, the hint.
+--
 -- A group is the tasks that end in one way and whose outcomes share a bucket. The ways:
 --   done     a success
 --   failed   an error
@@ -16,7 +19,7 @@
 --       13.. the bucket of each group
 -- ARGV  1 token   2 ttl of an outcome in ms   3 last: 1 closes the batch   4 most dead letters
 --       5 n   6 number of hints
---       then per group: way, size · per hint: channel, its ids one after the other
+--       then per group: way, size · per hint: channel, its ids one after the other; none: all of them
 --       then n ids, n outcomes, both in the order of the groups; an empty outcome is not stored
 -- Returns the refused ids.
 
@@ -27,7 +30,9 @@ local hints_at = 6 + 2 * groups
 local ids_at = hints_at + 2 * hints
 local call, hinted_bytes = redis.call, 1000     -- larger outcomes do not travel in a hint
 local held = call('ZSCORE', l, token)
-local ended, gone, refused, buried, buried_at, counts, stored = {}, {}, {}, 0, nil, {}, {}
+local refused, buried, buried_at, counts, stored = {}, 0, nil, {}, {}
+local sparse = call('EXISTS', c, g, h, f, v) > 0   -- most of the time there is nothing of these
+local ended, gone = {}, {}                     -- kept where something is sparse
 
 local function leaves_batch(id)
   if redis.pcall('LREM', batch, 1, id) ~= 1 then return false end
@@ -50,44 +55,65 @@ local function bury(id, envelope, outcome)
   buried = buried + 1
 end
 
+local function note_end(id, envelope)
+  if not sparse then return end
+  ended[#ended + 1] = id
+  if not envelope then gone[#gone + 1] = id end
+end
+
 local function finish(way, id, bucket, outcome)
   local envelope = way == 'dead' and held and call('HGET', m, id)
   if (way == 'done' or held and leaves_batch(id)) and call('HDEL', m, id) == 1 then
-    ended[#ended + 1] = id
     counts[way] = (counts[way] or 0) + 1
-    if envelope then bury(id, envelope, outcome) else gone[#gone + 1] = id end
+    if envelope then bury(id, envelope, outcome) end
+    note_end(id, envelope)
     return true
   end
   if (redis.pcall('HGET', bucket, id) or '') ~= outcome then refused[#refused + 1] = id end
 end
 
+local function succeed(way, ids)               -- all of them, or none
+  if way ~= 'done' then return false end
+  for _, envelope in ipairs(call('HMGET', m, unpack(ids))) do
+    if not envelope then return false end
+  end
+  counts.done = (counts.done or 0) + call('HDEL', m, unpack(ids))
+  for _, id in ipairs(ids) do note_end(id) end
+  return true
+end
+
 local function store(bucket, fields)
   write('HSET', bucket, unpack(fields))
   call('PEXPIRE', bucket, ttl)
+end
+
+local function remember(fields)                -- a refused outcome must not travel: only what was stored does
   for k = 1, #fields, 2 do
     if #fields[k + 1] <= hinted_bytes then stored[fields[k]] = fields[k + 1] end
   end
 end
 
-local function hint(packed)                    -- a refused outcome must not travel: only what was stored does
-  local flat = {}
-  for at = 1, #packed, 16 do
-    local id = string.sub(packed, at, at + 15)
-    flat[#flat + 1] = id
-    flat[#flat + 1] = stored[id] or ''
+local function hint(ids)
+  local flat, k = {}, 0
+  for _, id in ipairs(ids) do
+    flat[k + 1], flat[k + 2], k = id, stored[id] or '', k + 2
   end
   return cmsgpack.pack(flat)
 end
 
-local sparse = call('EXISTS', c, g, h, f, v) > 0   -- most of the time there is nothing of these
+local function split(packed)
+  local ids = {}
+  for at = 1, #packed, 16 do ids[#ids + 1] = string.sub(packed, at, at + 15) end
+  return ids
+end
 
 local function count()                         -- for an hour; and of a backlog, whose rate take reckons
   for way, k in pairs(counts) do
     local field = way == 'dead' and 'failed' or way
     if redis.pcall('HINCRBY', n_minute, field, k) == k then call('PEXPIRE', n_minute, 3660000) end
   end
-  local performed = #ended - (counts.expired or 0)
-  if sparse and performed > 0 and redis.pcall('HEXISTS', v, 'since') == 1 then
+  local performed = #ended - (counts.expired or 0)    -- where nothing is sparse nobody reckons
+  if performed > 0 and redis.pcall('HEXISTS', v, 'since') == 1 then
     redis.pcall('HINCRBY', v, 'ended', performed)
   end
 end
@@ -104,23 +130,26 @@ local function land()                          -- keys are free again; all who s
     if flight then
       flight = flight_of(flight) or {}
       call('HDEL', f, ended[at], flight[1] or '')
-      for k = 3, #flight do call('PUBLISH', flight[k], hint(ended[at])) end   -- the first is among the hints
+      for k = 3, #flight do call('PUBLISH', flight[k], hint({ ended[at] })) end   -- the first is among the hints
     end
   end
 end
 
-local at = ids_at
+local at, all = ids_at, nil                    -- all: a hint at everything, if it is what was stored
 for group = 1, groups do
   local bucket, way, size = KEYS[12 + group], ARGV[5 + 2 * group], tonumber(ARGV[6 + 2 * group])
-  local fields, k = {}, 0
-  for _ = 1, size do
-    at = at + 1
-    local id, outcome = ARGV[at], ARGV[at + n]
-    if finish(way, id, bucket, outcome) and outcome ~= '' then
+  local ids, fields, k, longest = { unpack(ARGV, at + 1, at + size) }, {}, 0, 0
+  local whole = succeed(way, ids)
+  for place, id in ipairs(ids) do
+    local outcome = ARGV[at + place + n]
+    if (whole or finish(way, id, bucket, outcome)) and outcome ~= '' then
       fields[k + 1], fields[k + 2], k = id, outcome, k + 2
+      longest = math.max(longest, #outcome)
     end
   end
   if k > 0 then store(bucket, fields) end
+  if k == 2 * n and longest <= hinted_bytes and not sparse then all = fields else remember(fields) end
+  at = at + size
 end
 
 if last then
@@ -142,5 +171,10 @@ if buried > 0 then
   end
 end
 count()
-for k = hints_at + 1, ids_at, 2 do call('PUBLISH', ARGV[k], hint(ARGV[k + 1])) end
+for k = hints_at + 1, ids_at, 2 do
+  local channel, packed = ARGV[k], ARGV[k + 1]
+  if packed ~= '' then call('PUBLISH', channel, hint(split(packed)))
+  elseif all then call('PUBLISH', channel, cmsgpack.pack(all))
+  else call('PUBLISH', channel, hint({ unpack(ARGV, ids_at + 1, ids_at + n) })) end
+end
 return refused

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from task_helpers.couriers._memory.tally import CANCELLED, Tally
-from task_helpers.couriers.parcels import Again, Buried, Ends, Way
+from task_helpers.couriers.parcels import Again, Buried, Way
 from task_helpers.couriers.store import CONVICTING_CRASHES
 
 RANK_OF_NONE = 100

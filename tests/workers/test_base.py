@@ -128,7 +128,7 @@ def test_auto_takes_no_more_than_it_can_answer_in_time(courier: Any) -> None:
 
     courier.bulk_add_tasks_to_queue(Q, range(60))
     # when they are to be answered within 200 ms
-    worker = Slow(courier, linger="auto", target_latency=0.2)
+    worker = Slow(courier, linger="auto", target_latency=0.2, burst=True)
     worker.perform(12)
     # then a batch takes half of that
     assert max(worker.batches) <= 5

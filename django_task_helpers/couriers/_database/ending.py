@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from django.db.models import F
 
 from django_task_helpers.couriers._database import vendors
+from django_task_helpers.couriers._database.ends import End
 from django_task_helpers.couriers._database.verbs import Verbs, each, parts
 from django_task_helpers.models import Count, DeadLetter, Result, SharedKey, Task
-from task_helpers.couriers.parcels import End, Way
+from task_helpers.couriers.parcels import Way
 from task_helpers.couriers.stats import COUNTED
 from task_helpers.ids import is_shared
 

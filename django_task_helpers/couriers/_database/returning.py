@@ -13,6 +13,7 @@ from django.db.models import Case, F, Value, When
 
 from django_task_helpers.couriers._database import vendors
 from django_task_helpers.couriers._database.ending import Ending
+from django_task_helpers.couriers._database.ends import End, one_by_one
 from django_task_helpers.couriers._database.ranks import (
     ALONE,
     CONVICTED,
@@ -25,7 +26,7 @@ from django_task_helpers.couriers._database.taking import Taking, unpacked
 from django_task_helpers.couriers._database.verbs import each
 from django_task_helpers.models import Batch, State, Task
 from task_helpers.couriers.backends import chunks
-from task_helpers.couriers.parcels import Again, End, Reclaimed, Way
+from task_helpers.couriers.parcels import Again, Ends, Reclaimed, Way
 from task_helpers.effects import Flow
 
 NOTHING_BACK = Reclaimed(0, None)
@@ -40,11 +41,11 @@ class Returning(Taking, Ending):
     # --- Ends
 
     def finish(
-        self, queue: str, token: bytes, ends: Sequence[End], *, last: bool
+        self, queue: str, token: bytes, ends: Sequence[Ends], *, last: bool
     ) -> Flow[set[bytes]]:
-        refused: set[bytes] = set()
-        left = len(ends)
-        for chunk in chunks(ends, lambda end: len(end.outcome)) if ends else [[]]:
+        refused, rows = set[bytes](), one_by_one(ends)
+        left = len(rows)
+        for chunk in chunks(rows, lambda end: len(end.outcome)) if rows else [[]]:
             left -= len(chunk)
             finish = partial(self._finish, queue, token, chunk, last and not left)
             refused |= yield from self._ask.query(finish)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from task_helpers.couriers.parcels import End
+from django_task_helpers.couriers._database.ends import End
 
 
 class Telling:

@@ -15,10 +15,11 @@ from django_task_helpers.couriers._database.ending import (
     MINUTE_MS,
     Ending,
 )
+from django_task_helpers.couriers._database.ends import End
 from django_task_helpers.couriers._database.verbs import each
 from django_task_helpers.models import Batch, Count, DeadLetter, Result, State, Worker
 from task_helpers import outcomes, progress
-from task_helpers.couriers.parcels import IN_LINE, Buried, End, Way
+from task_helpers.couriers.parcels import IN_LINE, Buried, Way
 from task_helpers.couriers.stats import COUNTED, QueueStats
 from task_helpers.couriers.store import WORKER_FORGOTTEN_MS
 from task_helpers.effects import Flow

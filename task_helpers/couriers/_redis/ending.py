@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from task_helpers.couriers._redis.chunks import CHUNK_BYTES, CHUNK_TASKS, chunks, grouped
+from task_helpers.couriers._chunks import CHUNK_BYTES, CHUNK_TASKS, chunks, grouped
 from task_helpers.couriers.parcels import Ends, Way
 from task_helpers.envelopes import NO_CHANNEL
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from task_helpers.couriers._chunks import chunks, grouped
+from task_helpers.couriers._chunks import chunks
 from task_helpers.couriers._redis.commands import Argument, Command
 from task_helpers.couriers._redis.ending import by_bucket, finish_calls, ids_by_channel
 from task_helpers.couriers._redis.keys import QueueKeys

@@ -6,11 +6,17 @@ from collections.abc import Sequence
 
 from django.db.models import Sum
 
+from django_task_helpers.couriers._database import vendors
 from django_task_helpers.couriers._database.ranks import rank_of
 from django_task_helpers.couriers._database.verbs import Verbs, each
 from django_task_helpers.models import Drain, State, Task
 from task_helpers.couriers.backends import Pace
 from task_helpers.couriers.parcels import Placement
+
+TASK_COLUMNS = (
+    *("id", "place", "envelope", "queue", "state"),
+    *("rank", "priority", "weight", "crashes"),
+)
 
 FRESH_MS = 60_000
 """A process that measured nothing for so long works no more."""
@@ -43,20 +49,16 @@ class Admission(Verbs):
         due = now + place.delay if place.delay else place.due
         first = 1000 * due if due else self._clock.places(now, len(tasks))
         state = State.DELAYED if due else State.WAITING
-        rows = [
-            Task(
-                id=task_id,
-                queue=queue,
-                state=state,
-                rank=0 if due else rank_of(place.priority),
-                place=first + at,
-                priority=place.priority,
-                weight=place.weight,
-                envelope=envelope,
-            )
-            for at, (task_id, envelope) in enumerate(tasks)
-        ]
-        self._of(Task).bulk_create(rows, ignore_conflicts=True)
+        kind = (
+            queue,
+            state,
+            0 if due else rank_of(place.priority),
+            place.priority,
+            place.weight,
+            0,
+        )
+        rows = [(i, first + at, envelope, *kind) for at, (i, envelope) in enumerate(tasks)]
+        vendors.insert(self._using, Task, TASK_COLUMNS, rows)
         if not due:
             self._tell.workers(queue)
 

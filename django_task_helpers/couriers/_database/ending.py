@@ -25,6 +25,9 @@ MOST_PRUNED = 1_000
 
 CANCELLED = "cancelled"
 
+RESULT_COLUMNS = ("id", "queue", "outcome", "expires_at")
+DEAD_COLUMNS = ("id", "queue", "envelope", "outcome", "weight", "place")
+
 
 class Ending(Verbs):
     """Within a transaction that has locked the tasks."""
@@ -36,13 +39,9 @@ class Ending(Verbs):
         ids = [end.task_id for end in ends]
         self._delete(ids)
         expires_at = now + self._options.result_ttl_ms
-        results = [
-            Result(id=end.task_id, queue=queue, outcome=end.outcome, expires_at=expires_at)
-            for end in ends
-            if end.outcome
-        ]
+        results = [(end.task_id, queue, end.outcome, expires_at) for end in ends if end.outcome]
         if results:
-            vendors.upsert(self._of(Result), results, "id", "queue", "outcome", "expires_at")
+            vendors.insert(self._using, Result, RESULT_COLUMNS, results, RESULT_COLUMNS[1:])
 
     def _delete(self, ids: Sequence[bytes]) -> None:
         """Their keys are free again."""
@@ -56,18 +55,10 @@ class Ending(Verbs):
         rows = self._of(Task).values_list("id", "envelope", "weight")
         tasks = each(list(outcomes), lambda some: rows.filter(id__in=some))
         dead = [
-            DeadLetter(
-                id=task_id,
-                queue=queue,
-                envelope=envelope,
-                outcome=outcomes[task_id],
-                weight=weight,
-                place=first + at,
-            )
+            (task_id, queue, envelope, outcomes[task_id], weight, first + at)
             for at, (task_id, envelope, weight) in enumerate(tasks)
         ]
-        fields = ("queue", "envelope", "outcome", "weight", "place")
-        vendors.upsert(self._of(DeadLetter), dead, "id", *fields)
+        vendors.insert(self._using, DeadLetter, DEAD_COLUMNS, dead, DEAD_COLUMNS[1:])
         line = self._of(DeadLetter).filter(queue=queue).order_by("-place", "-id")
         over = line.values_list("id", flat=True)[self._options.max_dead_letters :][:MOST_PRUNED]
         each(list(over), lambda some: [self._of(DeadLetter).filter(id__in=some).delete()])

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from django.db.models import Case, F, Value, When
 
 from django_task_helpers.couriers._database import vendors
+from django_task_helpers.couriers._database.admission import TASK_COLUMNS
 from django_task_helpers.couriers._database.ending import Ending
 from django_task_helpers.couriers._database.ends import End, one_by_one
 from django_task_helpers.couriers._database.ranks import (
@@ -30,6 +32,9 @@ from task_helpers.couriers.parcels import Again, Ends, Reclaimed, Way
 from task_helpers.effects import Flow
 
 NOTHING_BACK = Reclaimed(0, None)
+
+CHANGED_COLUMNS = (*TASK_COLUMNS, "token", "note")
+PUT_OFF_COLUMNS = tuple(name for name in CHANGED_COLUMNS if name not in ("id", "queue", "weight"))
 
 FEW_ROWS = 100
 """Of those that get a value each: the database looks through as many for every row."""
@@ -95,20 +100,21 @@ class Returning(Taking, Ending):
         return refused
 
     def _retry(self, queue: str, token: bytes, tasks: Sequence[Again]) -> set[bytes]:
-        now = self._now()
+        now, ids = self._now(), [task.task_id for task in tasks]
         with self._writing():
             held = self._hold(queue, token)
-            rows = {row.id: row for row in self._rows(queue, [task.task_id for task in tasks])}
-            again = [task for task in tasks if held and _is_in(rows.get(task.task_id), token)]
-            delayed = {i for i, row in rows.items() if row.state == State.DELAYED}
-            for task_id, envelope, delay, priority in again:
-                row = rows[task_id]
-                row.state, row.rank, row.crashes = State.DELAYED, 0, 0
-                row.token = row.note = None
-                row.envelope, row.place, row.priority = envelope, 1000 * (now + delay), priority
-            fields = ("state", "rank", "token", "crashes", "note", "envelope", "place", "priority")
-            self._change([rows[task.task_id] for task in again], *fields)
-        return {task.task_id for task in tasks}.difference(delayed, (t.task_id for t in again))
+            found = {row[0]: row[1:] for row in self._states(queue, ids)}
+            running = (State.RUNNING, token)
+            again = [task for task in tasks if held and found.get(task.task_id) == running]
+            fixed = (queue, State.DELAYED, 0)
+            rest = (0, 0, None, None)  # the weight stays; no crashes, no token, no note
+            rows = [
+                (i, 1000 * (now + delay), envelope, *fixed, priority, *rest)
+                for i, envelope, delay, priority in again
+            ]
+            self._change(rows, *PUT_OFF_COLUMNS)
+        delayed = {task_id for task_id, row in found.items() if row[0] == State.DELAYED}
+        return set(ids).difference(delayed, (task.task_id for task in again))
 
     def progress(
         self, queue: str, token: bytes, notes: Sequence[tuple[bytes, bytes]]
@@ -120,19 +126,20 @@ class Returning(Taking, Ending):
         with self._writing():
             if not self._hold(queue, token):
                 return
-            running = [row for row in self._rows(queue, list(notes)) if _is_in(row, token)]
-            for row in running:
-                row.note = notes[row.id]
-            self._change(running, "note")
+            running = (State.RUNNING, token)
+            ids = [row[0] for row in self._states(queue, list(notes)) if row[1:] == running]
+            self._change([(i, 0, b"", queue, 0, 0, 0, 0, 0, token, notes[i]) for i in ids], "note")
 
-    def _rows(self, queue: str, ids: Sequence[bytes]) -> list[Task]:
+    def _states(self, queue: str, ids: Sequence[bytes]) -> list[tuple[Any, ...]]:
+        """Locks those that are unfinished: (id, state, token)."""
         rows = self._tasks(queue).order_by("id").select_for_update()
-        return each(sorted(ids), lambda some: rows.filter(id__in=some))
+        values = rows.values_list("id", "state", "token")
+        return each(sorted(ids), lambda some: values.filter(id__in=some))
 
-    def _change(self, rows: Sequence[Task], *fields: str) -> None:
+    def _change(self, rows: Sequence[tuple[Any, ...]], *changes: str) -> None:
         """They are there, and locked: none is inserted."""
         if rows:
-            vendors.upsert(self._of(Task), rows, "id", *fields)
+            vendors.insert(self._using, Task, CHANGED_COLUMNS, rows, changes)
 
     # --- Batches that are given up
 
@@ -167,10 +174,9 @@ class Returning(Taking, Ending):
 
     def _convicted(self, batch: Batch) -> tuple[bytes, bytes] | None:
         """Of a batch of one: its task, if it has now crashed alone often enough."""
-        for row in self._rows(batch.queue, unpacked(batch.task_ids)):
-            if row.token == batch.token and row.crashes + ALONE >= CONVICTED:
-                return row.id, row.envelope
-        return None
+        rows = self._tasks(batch.queue).filter(id=batch.task_ids, token=batch.token)
+        guilty = rows.filter(crashes__gte=CONVICTED - ALONE).values_list("id", "envelope")
+        return guilty.first()
 
     def _requeue(self, batch: Batch, now: int, blame: int) -> int:
         """Dissolves the batch. How many of its tasks wait again: suspects behind their like."""
@@ -219,10 +225,6 @@ def _accepts(end: End, tokens: dict[bytes, bytes | None], held: bytes | None) ->
         del tokens[end.task_id]
         return True
     return False
-
-
-def _is_in(row: Task | None, token: bytes) -> bool:
-    return row is not None and row.state == State.RUNNING and row.token == token
 
 
 def _rank_after(blame: int) -> Case:

@@ -9,10 +9,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.constants import OnConflict
 
 from django_task_helpers.models import Batch, State, Task
 
 M = TypeVar("M", bound=models.Model)
+
+MOST_ROWS = 500
+"""Of one INSERT."""
 
 _CLOCKS = {
     "postgresql": "SELECT EXTRACT(EPOCH FROM clock_timestamp()) * 1000",
@@ -48,15 +52,41 @@ def unlocked(rows: models.QuerySet[M]) -> models.QuerySet[M]:
     return rows.select_for_update(skip_locked=can_skip)
 
 
-def upsert(rows: models.QuerySet[M], made: Sequence[M], key: str, *fields: str) -> None:
-    """Inserts them; of those that are there already it sets the fields."""
-    targets = connections[rows.db].features.supports_update_conflicts_with_target
-    rows.bulk_create(
-        made,
-        update_conflicts=True,
-        update_fields=fields,
-        unique_fields=[key] if targets else None,
-    )
+def insert(
+    using: str,
+    model: type[models.Model],
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    changes: Sequence[str] = (),
+) -> None:
+    """
+    A row of values each, in a quarter of the time that objects take.
+
+    - columns - the key is the first of them.
+    - changes - what is set of rows that are there already; nothing by default.
+    """
+    connection = connections[using]
+    quoted, on_conflict = connection.ops.quote_name, _on_conflict(connection, columns, changes)
+    names = ", ".join(map(quoted, columns))
+    statement, suffix = on_conflict
+    head = f"{statement} {quoted(model._meta.db_table)} ({names}) VALUES "
+    row = f"({', '.join(['%s'] * len(columns))})"
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.executemany(f"{head}{row} {suffix}", rows)
+            return
+        for at in range(0, len(rows), MOST_ROWS):
+            some = rows[at : at + MOST_ROWS]
+            sql = f"{head}{', '.join([row] * len(some))} {suffix}"
+            cursor.execute(sql, [value for values in some for value in values])
+
+
+def _on_conflict(
+    connection: BaseDatabaseWrapper, columns: Sequence[str], changes: Sequence[str]
+) -> tuple[str, str]:
+    """How the statement begins and ends."""
+    what, ops = OnConflict.UPDATE if changes else OnConflict.IGNORE, connection.ops
+    return ops.insert_statement(what), ops.on_conflict_suffix_sql([], what, changes, columns[:1])
 
 
 class Ahead(NamedTuple):
@@ -79,7 +109,7 @@ def ahead(using: str, queue: str, token: bytes) -> Ahead:
     """One look that locks nothing."""
     connection = connections[using]
     with connection.cursor() as cursor:
-        cursor.execute(_ahead_sql(connection), [queue, queue, queue, _binary(connection, token)])
+        cursor.execute(_ahead_sql(connection), [queue, queue, queue, token])
         rank, due, lease, taken = cursor.fetchone()
     return Ahead(rank, due, lease, bool(taken))
 
@@ -93,8 +123,3 @@ def _ahead_sql(connection: BaseDatabaseWrapper) -> str:
         (SELECT place {first.format(State.DELAYED)}),
         (SELECT MIN(lease_until) FROM {Batch._meta.db_table} WHERE queue = %s),
         (SELECT COUNT(*) FROM {Batch._meta.db_table} WHERE token = %s)"""
-
-
-def _binary(connection: Any, value: bytes) -> Any:
-    """As its driver wants it."""
-    return connection.Database.Binary(value)

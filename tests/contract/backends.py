@@ -217,7 +217,7 @@ class DatabaseStand(Stand):
     def pass_delays(self, queue: str) -> None:
         delayed = self._of(models.Task).filter(queue=queue, state=models.State.DELAYED)
         if last := delayed.aggregate(last=Max("place"))["last"]:
-            delayed.update(place=F("place") - (last - time.time_ns() // 1000))
+            delayed.update(place=F("place") - last + time.time_ns() // 1000 - SECOND)
 
     def pass_results(self, queue: str) -> None:
         self._of(models.Result).filter(queue=queue).update(expires_at=1)
@@ -238,6 +238,9 @@ class DatabaseStand(Stand):
         rows = ((model, self._of(model).filter(queue=queue)) for model in lasting)
         return [model.__name__ for model, found in rows if found.exists()]
 
+
+SECOND = 1_000_000
+"""Of places, which are µs: so far may clocks be apart."""
 
 TABLES = (
     models.Task,

@@ -11,10 +11,10 @@ from tests.contract.backends import Stand
 
 
 def work_off(stand: Stand, worker: Any, queue: str, batches: int) -> None:
-    """Ten tasks in each twentieth of a second."""
+    """Ten tasks in each tenth of a second."""
     for _ in range(batches):
         tasks = worker.get_tasks(queue, 10)
-        stand.pass_time(0.05)
+        stand.pass_time(0.1)
         worker.bulk_return_task_results(queue, tasks)
 
 
@@ -29,7 +29,7 @@ def add_until_refused(client: Any, queue: str) -> tuple[int, QueueFull]:
 
 @pytest.fixture
 def backlog(stand: Stand, client: Any, worker: Any, queue: str) -> None:
-    """A queue of 30 tasks, whose worker does some 200 a second."""
+    """A queue of 30 tasks, whose worker does some 100 a second."""
     client.bulk_add_tasks_to_queue(queue, range(70))
     work_off(stand, worker, queue, 4)
 
@@ -38,8 +38,8 @@ def backlog(stand: Stand, client: Any, worker: Any, queue: str) -> None:
 def test_a_queue_takes_what_its_workers_can_do_in_the_seconds_given(
     stand: Stand, queue: str
 ) -> None:
-    # given a client that may let tasks wait for half a second: about a hundred tasks
-    client = stand.client(max_queue_seconds=0.5)
+    # given a client that may let tasks wait for a second: about a hundred tasks
+    client = stand.client(max_queue_seconds=1)
     # when it adds one by one
     added, refusal = add_until_refused(client, queue)
     # then so many get in
@@ -50,12 +50,12 @@ def test_a_queue_takes_what_its_workers_can_do_in_the_seconds_given(
 
 @pytest.mark.usefixtures("backlog")
 def test_a_bulk_that_is_too_much_is_refused_as_a_whole(stand: Stand, queue: str) -> None:
-    client = stand.client(max_queue_seconds=0.5)
+    client = stand.client(max_queue_seconds=1)
     with pytest.raises(QueueFull) as caught:
         client.bulk_add_tasks_to_queue(queue, range(1000))
     assert client.get_queue_stats(queue).waiting == 30
     # and it says when there would be room: some 930 tasks later
-    assert 2 < caught.value.retry_after < 10
+    assert 4 < caught.value.retry_after < 20
 
 
 def test_an_idle_queue_refuses_nothing(stand: Stand, worker: Any, queue: str) -> None:
@@ -80,14 +80,14 @@ def test_what_is_not_for_now_neither_counts_nor_is_refused(
     stand: Stand, client: Any, queue: str
 ) -> None:
     client.bulk_add_tasks_to_queue(queue, range(1000), delay=60)
-    bound = stand.client(max_queue_seconds=0.5)
+    bound = stand.client(max_queue_seconds=1)
     bound.add_task_to_queue(queue, "now")
     bound.bulk_add_tasks_to_queue(queue, range(1000), delay=60)
 
 
 @pytest.mark.usefixtures("backlog")
 def test_of_two_bounds_the_closer_one_counts(stand: Stand, queue: str) -> None:
-    client = stand.client(max_queue_seconds=0.5, max_queue_length=31)
+    client = stand.client(max_queue_seconds=1, max_queue_length=31)
     client.add_task_to_queue(queue, 1)
     with pytest.raises(QueueFull, match="max_queue_length"):
         client.add_task_to_queue(queue, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -62,11 +63,14 @@ def test_callers_in_many_threads_share_a_call(stand: Stand, worker: Any, queue: 
     assert stand.leftovers(queue) == []
 
 
-def all_wait(clients: list[Any]) -> bool:
-    """For the one task that they share: before, each waits for one of its own."""
+def all_wait(clients: list[Any], task_id: UUID | None = None) -> bool:
+    """For the one task that they share, this one: before, each waits for one of its own."""
     lookouts = {id(found): found for found in map(lookout_of, clients)}.values()
     waiters = [waiter for lookout in lookouts for waiter in list(lookout._waiters)]
-    return len(waiters) == len(clients) and len({waiter.ids for waiter in waiters}) == 1
+    awaited = {waiter.ids for waiter in waiters}
+    if task_id is not None and awaited != {(task_id.bytes,)}:
+        return False
+    return len(waiters) == len(clients) and len(awaited) == 1
 
 
 GIVEN_UP = RetryPolicy(max_attempts=2, give_up_on=(ArithmeticError,))
@@ -183,16 +187,18 @@ def test_who_is_interrupted_does_not_take_the_task_from_others(
     assert end_all(worker, queue) == 1
 
 
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [("failed", exceptions.PerformTaskError), ("cancelled", exceptions.TaskCancelled)],
+)
 def test_sharers_of_a_task_that_fails_or_is_cancelled_are_told(
-    client: Any, worker: Any, queue: str
+    client: Any, worker: Any, queue: str, end: str, error: type[Exception]
 ) -> None:
-    errors = {"failed": exceptions.PerformTaskError, "cancelled": exceptions.TaskCancelled}
-    for end, error in errors.items():
-        task_id = client.add_task_to_queue(queue, 1, key="report")
-        call = in_thread(client.call, queue, 1, timeout=60, key="report")
-        wait_until(lambda: all_wait([client]))
-        ENDS[end](client, worker, queue, task_id)
-        assert type(call.exception(PATIENCE)) is error
+    task_id = client.add_task_to_queue(queue, 1, key="report")
+    call = in_thread(client.call, queue, 1, timeout=60, key="report")
+    wait_until(lambda: all_wait([client], task_id))
+    ENDS[end](client, worker, queue, task_id)
+    assert type(call.exception(PATIENCE)) is error
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, b"bytes", 7])

@@ -7,9 +7,9 @@ from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
 
+from django_task_helpers.couriers._database import vendors
 from django_task_helpers.couriers._database.admission import Admission
-from django_task_helpers.couriers._database.verbs import each
-from django_task_helpers.models import Result, SharedKey
+from django_task_helpers.models import Result, SharedKey, Task
 from task_helpers.couriers.backends import chunks
 from task_helpers.couriers.parcels import IN_LINE, Look, Placement
 from task_helpers.effects import Flow
@@ -89,8 +89,7 @@ class ClientVerbs(Admission):
 
     def _look(self, queue: str, ids: Sequence[bytes]) -> list[Look]:
         """In this order: one that ends in between has an outcome."""
-        rows = self._tasks(queue).values_list("id", flat=True)
-        unfinished = set(each(ids, lambda some: rows.filter(id__in=some)))
+        unfinished = {i for (i,) in vendors.rows_of(self._using, Task, ("id",), ids, queue=queue)}
         found = self._outcomes(queue, ids)
         return [Look(found.get(i), i in unfinished and i not in found) for i in ids]
 
@@ -101,7 +100,7 @@ class ClientVerbs(Admission):
             yield from self._ask.query(partial(self._forget, ids))
 
     def _forget(self, ids: Sequence[bytes]) -> None:
-        each(ids, lambda some: [self._of(Result).filter(id__in=some).delete()])
+        vendors.delete(self._using, Result, ids)
 
     def _forget_read(self, queue: str) -> None:
         """What was to be deleted soon goes along with the next tasks; else it expires by itself."""

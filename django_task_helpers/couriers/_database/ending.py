@@ -45,7 +45,7 @@ class Ending(Verbs):
 
     def _delete(self, ids: Sequence[bytes]) -> None:
         """Their keys are free again."""
-        each(ids, lambda some: [self._of(Task).filter(id__in=some).delete()])
+        vendors.delete(self._using, Task, ids)
         if shared := list(filter(is_shared, ids)):
             each(shared, lambda some: [self._of(SharedKey).filter(task_id__in=some).delete()])
 

@@ -60,7 +60,8 @@ class Returning(Taking, Ending):
         now = self._now()
         with self._writing():
             held = self._hold(queue, token, last)
-            tokens = dict(self._locked(queue, [end.task_id for end in ends]))
+            ids = [end.task_id for end in ends]
+            tokens = dict(self._locked(queue, ids, "id", "token"))
             accepted = [end for end in ends if _accepts(end, tokens, token if held else None)]
             refused = self._refused(queue, set(ends).difference(accepted))
             if dead := {end.task_id: end.outcome for end in accepted if end.way is Way.DEAD}:
@@ -78,11 +79,6 @@ class Returning(Taking, Ending):
         if last:
             return bool(batch.delete()[0])
         return bool(batch.select_for_update().values_list("token"))
-
-    def _locked(self, queue: str, ids: Sequence[bytes]) -> list[tuple[bytes, bytes | None]]:
-        """(id, token) of those that are unfinished."""
-        rows = self._tasks(queue).order_by("id").select_for_update()
-        return each(sorted(ids), lambda some: rows.filter(id__in=some).values_list("id", "token"))
 
     def _refused(self, queue: str, ends: set[End]) -> set[bytes]:
         """A repeat is not refused: its outcome is stored already."""
@@ -103,7 +99,7 @@ class Returning(Taking, Ending):
         now, ids = self._now(), [task.task_id for task in tasks]
         with self._writing():
             held = self._hold(queue, token)
-            found = {row[0]: row[1:] for row in self._states(queue, ids)}
+            found = {row[0]: row[1:] for row in self._locked(queue, ids, "id", "state", "token")}
             running = (State.RUNNING, token)
             again = [task for task in tasks if held and found.get(task.task_id) == running]
             fixed = (queue, State.DELAYED, 0)
@@ -127,14 +123,16 @@ class Returning(Taking, Ending):
             if not self._hold(queue, token):
                 return
             running = (State.RUNNING, token)
-            ids = [row[0] for row in self._states(queue, list(notes)) if row[1:] == running]
+            ids = [
+                row[0]
+                for row in self._locked(queue, list(notes), "id", "state", "token")
+                if row[1:] == running
+            ]
             self._change([(i, 0, b"", queue, 0, 0, 0, 0, 0, token, notes[i]) for i in ids], "note")
 
-    def _states(self, queue: str, ids: Sequence[bytes]) -> list[tuple[Any, ...]]:
-        """Locks those that are unfinished: (id, state, token)."""
-        rows = self._tasks(queue).order_by("id").select_for_update()
-        values = rows.values_list("id", "state", "token")
-        return each(sorted(ids), lambda some: values.filter(id__in=some))
+    def _locked(self, queue: str, ids: Sequence[bytes], *columns: str) -> list[tuple[Any, ...]]:
+        """Of those that are unfinished."""
+        return vendors.rows_of(self._using, Task, columns, ids, lock=True, queue=queue)
 
     def _change(self, rows: Sequence[tuple[Any, ...]], *changes: str) -> None:
         """They are there, and locked: none is inserted."""
@@ -197,10 +195,9 @@ class Returning(Taking, Ending):
 
     def _crashes_in(self, batch: Batch) -> dict[bytes, int]:
         """By id, those that are still in it, in its order."""
-        rows = self._tasks(batch.queue).filter(token=batch.token).order_by("id")
-        locked = rows.select_for_update().values_list("id", "crashes")
         ids = unpacked(batch.task_ids)
-        crashes = dict(each(sorted(ids), lambda some: locked.filter(id__in=some)))
+        rows = self._locked(batch.queue, ids, "id", "token", "crashes")
+        crashes = {task_id: count for task_id, token, count in rows if token == batch.token}
         return {task_id: crashes[task_id] for task_id in ids if task_id in crashes}
 
     def _before(self, queue: str) -> int:

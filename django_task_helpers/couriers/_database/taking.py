@@ -90,9 +90,9 @@ class Taking(Verbs):
             self._measure(queue, now, left_behind=False)
         else:
             suspects = ahead.rank < FIRST
-            ids = self._claim(queue, token, ahead.rank, max_count, max_weight, now + lease, beside)
-            tasks = self._envelopes(ids)
-            if ids:
+            most = (max_count, max_weight)
+            tasks = self._claim(queue, token, ahead.rank, most, now + lease, beside)
+            if tasks:
                 self._measure(queue, now, self._tasks(queue).filter(state=State.WAITING).exists())
         next_due = None if ahead.due is None else ahead.due // 1000
         return Taken(tasks, now, next_due, self._overdue(queue, ahead.lease, now), suspects)
@@ -117,33 +117,28 @@ class Taking(Verbs):
         queue: str,
         token: bytes,
         rank: int,
-        max_count: int,
-        max_weight: int | None,
+        most: tuple[int, int | None],
         lease_until: int,
         beside: bool,
-    ) -> list[bytes]:
-        """The ids of the batch, in order."""
-        ranks, most = stage_of(rank, max_count)
-        waiting = self._tasks(queue).filter(state=State.WAITING, rank__range=ranks)
+    ) -> list[tuple[bytes, bytes]]:
+        """Up to so many tasks, of so much weight, beginning with one of that rank."""
+        stage, suspects = stage_of(rank, most[0]), rank < FIRST
+        waiting = self._tasks(queue).filter(state=State.WAITING, rank__range=stage.ranks)
         line = waiting.order_by("rank", "place", "id")
-        suspects = rank < FIRST
         with self._writing():
             candidates = vendors.unlocked(line).values_list("id", "weight", Length("envelope"))
-            ids = _filled(candidates[:most], max_weight)
-            if ids:
-                each(ids, lambda some: [self._run(some, token)])
-                self._of(Batch).create(
-                    token=token,
-                    queue=queue,
-                    lease_until=lease_until,
-                    task_ids=b"".join(ids),
-                    alone=len(ids) == 1 and (suspects or not beside),
-                    suspects=suspects,
-                )
-        return ids
-
-    def _run(self, ids: Sequence[bytes], token: bytes) -> int:
-        return self._of(Task).filter(id__in=ids).update(state=State.RUNNING, token=token)
+            if not (ids := _filled(candidates[: stage.most], most[1])):
+                return []
+            envelopes = vendors.run(self._using, ids, token)
+            self._of(Batch).create(
+                token=token,
+                queue=queue,
+                lease_until=lease_until,
+                task_ids=b"".join(ids),
+                alone=len(ids) == 1 and (suspects or not beside),
+                suspects=suspects,
+            )
+        return [(task_id, envelopes[task_id]) for task_id in ids]
 
     def _taken_before(
         self, queue: str, token: bytes, lease_until: int
@@ -156,13 +151,8 @@ class Taking(Verbs):
             return self._envelopes(unpacked(task_ids), token), suspects
         return [], False
 
-    def _envelopes(
-        self, ids: Sequence[bytes], token: bytes | None = None
-    ) -> list[tuple[bytes, bytes]]:
-        rows = self._of(Task).values_list("id", "envelope")
-        if token is not None:
-            rows = rows.filter(token=token)
-        found = dict(each(ids, lambda some: rows.filter(id__in=some)))
+    def _envelopes(self, ids: Sequence[bytes], token: bytes) -> list[tuple[bytes, bytes]]:
+        found = dict(vendors.rows_of(self._using, Task, ("id", "envelope"), ids, token=token))
         return [(task_id, found[task_id]) for task_id in ids if task_id in found]
 
     def _overdue(self, queue: str, lease: int | None, now: int) -> list[bytes]:

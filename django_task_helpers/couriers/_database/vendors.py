@@ -16,7 +16,7 @@ from django_task_helpers.models import Batch, State, Task
 M = TypeVar("M", bound=models.Model)
 
 MOST_ROWS = 500
-"""Of one INSERT."""
+"""Of one statement."""
 
 _CLOCKS = {
     "postgresql": "SELECT EXTRACT(EPOCH FROM clock_timestamp()) * 1000",
@@ -87,6 +87,82 @@ def _on_conflict(
     """How the statement begins and ends."""
     what, ops = OnConflict.UPDATE if changes else OnConflict.IGNORE, connection.ops
     return ops.insert_statement(what), ops.on_conflict_suffix_sql([], what, changes, columns[:1])
+
+
+def rows_of(
+    using: str,
+    model: type[models.Model],
+    columns: Sequence[str],
+    ids: Sequence[bytes],
+    lock: bool = False,
+    **equal: Any,
+) -> list[tuple[Any, ...]]:
+    """
+    Those with these ids, in no order.
+
+    - lock - they are locked, in the order of their ids, until the transaction ends.
+    - equal - what else they must be.
+    """
+    connection, key = connections[using], model._meta.pk.column
+    locked = lock and connection.features.has_select_for_update
+    tail = f" ORDER BY {key} {connection.ops.for_update_sql()}" if locked else ""
+    head = f"SELECT {', '.join(columns)} FROM"
+    return _of_ids(connection, head, model, sorted(ids) if locked else ids, equal, tail)
+
+
+def delete(using: str, model: type[models.Model], ids: Sequence[bytes], **equal: Any) -> None:
+    """As `rows_of`."""
+    _of_ids(connections[using], "DELETE FROM", model, ids, equal)
+
+
+def run(using: str, ids: Sequence[bytes], token: bytes) -> dict[bytes, bytes]:
+    """Moves waiting tasks into a batch; their envelopes by id."""
+    connection = connections[using]
+    changed = f"UPDATE {Task._meta.db_table} SET state = {State.RUNNING:d}, token = %s WHERE id IN"
+    if connection.vendor == "mysql":
+        for part in _parts(ids):
+            _execute(connection, f"{changed} ({_marks(part)})", [token, *part])
+        return dict(rows_of(using, Task, ("id", "envelope"), ids))
+    found: dict[bytes, bytes] = {}
+    for part in _parts(ids):
+        sql = f"{changed} ({_marks(part)}) RETURNING id, envelope"
+        found.update(_execute(connection, sql, [token, *part]))
+    return found
+
+
+def _of_ids(
+    connection: BaseDatabaseWrapper,
+    head: str,
+    model: type[models.Model],
+    ids: Sequence[bytes],
+    equal: dict[str, Any],
+    tail: str = "",
+) -> list[tuple[Any, ...]]:
+    found = list[tuple[Any, ...]]()
+    where = "".join(f" AND {name} = %s" for name in equal)
+    for part in _parts(ids):
+        sql = f"{head} {model._meta.db_table} WHERE {model._meta.pk.column} IN ({_marks(part)})"
+        found += _execute(connection, sql + where + tail, [*part, *equal.values()])
+    return found
+
+
+def _execute(connection: BaseDatabaseWrapper, sql: str, values: list[Any]) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        rows = cursor.fetchall() if cursor.description else []
+    if rows and any(isinstance(value, memoryview) for value in rows[0]):  # psycopg2
+        return [tuple(bytes(v) if isinstance(v, memoryview) else v for v in row) for row in rows]
+    return rows
+
+
+def _parts(ids: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """SQLite may take no more than 999 values."""
+    for at in range(0, len(ids), MOST_ROWS):
+        yield ids[at : at + MOST_ROWS]
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join(["%s"] * len(values))
 
 
 class Ahead(NamedTuple):

@@ -103,8 +103,9 @@ class Verbs:
         return self._of(Result).filter(queue=queue)
 
     def _outcomes(self, queue: str, ids: Sequence[bytes]) -> dict[bytes, bytes]:
-        fresh = self._results(queue).filter(expires_at__gt=self._now())
-        return dict(each(ids, lambda some: fresh.filter(id__in=some).values_list("id", "outcome")))
+        columns = ("id", "outcome", "expires_at")
+        found, now = vendors.rows_of(self._using, Result, columns, ids, queue=queue), self._now()
+        return {task_id: outcome for task_id, outcome, expires_at in found if expires_at > now}
 
     @property
     def _shard(self) -> int:

@@ -11,6 +11,7 @@ from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.constants import OnConflict
 
+from django_task_helpers.couriers._database.turns import Turns
 from django_task_helpers.models import Batch, State, Task
 
 M = TypeVar("M", bound=models.Model)
@@ -34,13 +35,14 @@ def clock_of(connection: BaseDatabaseWrapper) -> int:
 
 
 @contextmanager
-def writing(using: str) -> Iterator[None]:
+def writing(using: str, turns: Turns) -> Iterator[None]:
     """
     A transaction. SQLite lets one that has read wait for no other writer, it fails: so there the
     first statement is a write, of nothing.
     """
-    with transaction.atomic(using=using):
-        if (connection := connections[using]).vendor == "sqlite":
+    connection = connections[using]
+    with turns.taken(connection), transaction.atomic(using=using):
+        if connection.vendor == "sqlite":
             with connection.cursor() as cursor:
                 cursor.execute(f"DELETE FROM {Batch._meta.db_table} WHERE 0")
         yield

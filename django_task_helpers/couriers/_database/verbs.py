@@ -16,6 +16,7 @@ from django_task_helpers.couriers._database.asking import Asking
 from django_task_helpers.couriers._database.clock import Clock
 from django_task_helpers.couriers._database.known import Known
 from django_task_helpers.couriers._database.telling import Telling
+from django_task_helpers.couriers._database.turns import Turns
 from django_task_helpers.models import Batch, Result, Task
 from task_helpers.couriers.backends import Door, Lookout
 from task_helpers.couriers.options import CourierOptions
@@ -65,6 +66,7 @@ class Verbs:
         self._options = options
         self._door = Door(options)
         self._clock = Clock()
+        self._turns = Turns()
         self._known = defaultdict[str, Known](Known)
         self._read = deque[bytes](maxlen=MOST_READ)
         self._born = random.getrandbits(31)
@@ -88,7 +90,7 @@ class Verbs:
         return self._clock.now(connections[self._using])
 
     def _writing(self) -> AbstractContextManager[None]:
-        return vendors.writing(self._using)
+        return vendors.writing(self._using, self._turns)
 
     def _of(self, model: type[M]) -> models.QuerySet[M]:
         return model._default_manager.using(self._using)

@@ -1,23 +1,26 @@
 # Every target does its own set-up: a virtualenv in .venv, the packages, private servers.
 # PYTHON=/path/to/python chooses the interpreter, REDIS_URL=redis://... a server of your own,
-# ARGS="-k lease" is passed on to pytest (test, matrix), to the demo (demo, run), to the faults or to
-# the benchmarks.
+# ARGS="-k lease" is passed on to pytest (test, matrix), to the demo (demo, demo-redis, run), to the
+# faults or to the benchmarks.
 
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run lint test faults bench matrix clean bootstrap
+.PHONY: help demo demo-redis run lint test faults bench matrix clean bootstrap
 
 help: ## print this list
 	@echo "usage: make TARGET [PYTHON=...] [REDIS_URL=...] [ARGS=...]"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 \2/p' $(firstword $(MAKEFILE_LIST)) \
-		| while read -r target text; do printf '  %-8s %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(firstword $(MAKEFILE_LIST)) \
+		| while read -r target text; do printf '  %-10s %s\n' "$$target" "$$text"; done
 
 demo: bootstrap ## 500 concurrent requests against the example shop, checked, then exit
+	@$(python) scripts/demo.py $(ARGS)
+
+demo-redis: bootstrap ## the same with the tasks in Redis instead of the shop's SQLite
 	@scripts/with-redis $(python) scripts/demo.py $(ARGS)
 
 run: bootstrap ## the example shop's web server and worker, until Ctrl-C
-	@scripts/with-redis $(python) scripts/demo.py --keep $(ARGS)
+	@$(python) scripts/demo.py --keep $(ARGS)
 
 lint: bootstrap ## ruff and mypy
 	$(python) -m ruff check .

@@ -23,14 +23,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Demo(Script):
-    def __init__(self, *arguments: str, redis_url: str, database_url: str = "") -> None:
+    def __init__(self, *arguments: str, redis_url: str = "", database_url: str = "") -> None:
         path = ROOT / "scripts/demo.py"
         super().__init__(path, *arguments, REDIS_URL=redis_url, DATABASE_URL=database_url)
 
 
 @pytest.fixture
-def kept(redis_url: str) -> Iterator[Demo]:
-    demo = Demo("--keep", "--port", "0", redis_url=redis_url)
+def kept() -> Iterator[Demo]:
+    demo = Demo("--keep", "--port", "0")
     yield demo
     demo.process.terminate()
     demo.end()
@@ -39,47 +39,52 @@ def kept(redis_url: str) -> Iterator[Demo]:
 @pytest.mark.parametrize(
     ("server", "path"), [("gunicorn", "/products/"), ("uvicorn", "/products/async/")]
 )
-def test_every_caller_gets_its_own_row_and_rows_share_inserts(
-    redis_url: str, server: str, path: str
-) -> None:
+def test_every_caller_gets_its_own_row_and_rows_share_inserts(server: str, path: str) -> None:
     # when
-    demo = Demo("--requests", "50", "--server", server, redis_url=redis_url)
+    demo = Demo("--requests", "50", "--server", server)
     code, output, errors = demo.end()
     # then
     assert (code, errors) == (0, "")
     assert f"50 concurrent POST {path}, all answered" in output
-    assert "each of the 50 callers got its own row" in output
-    inserts = int(re.search(r"50 rows by (\d+) INSERT", output)[1])
-    assert 1 <= inserts < 50
+    assert "in the database: no Redis" in output
+    assert_rows_shared_inserts(output)
     p50, p95 = map(float, re.search(r"p50 ([\d.]+) s, p95 ([\d.]+) s", output).groups())
     assert 0 < p50 <= p95
     assert re.search(r"http://127\.0\.0\.1:\d+/admin/ \(user admin, password admin\)", output)
     assert demo.pids() == []
 
 
-@pytest.mark.parametrize("name", ["postgres", "mariadb"])
-def test_so_it_is_on_a_database_server(
-    redis_url: str, name: str, request: pytest.FixtureRequest
-) -> None:
-    server: DatabaseServer = request.getfixturevalue(name)
-    with server.database() as url:
-        # when
-        demo = Demo("--requests", "50", redis_url=redis_url, database_url=url)
-        code, output, errors = demo.end()
-    # then
-    assert (code, errors) == (0, "")
+def assert_rows_shared_inserts(output: str) -> None:
     assert "each of the 50 callers got its own row" in output
     assert 1 <= int(re.search(r"50 rows by (\d+) INSERT", output)[1]) < 50
 
 
+@pytest.mark.parametrize("name", ["postgres", "mariadb"])
+def test_so_it_is_on_a_database_server(name: str, request: pytest.FixtureRequest) -> None:
+    server: DatabaseServer = request.getfixturevalue(name)
+    with server.database() as url:
+        # when
+        code, output, errors = Demo("--requests", "50", database_url=url).end()
+    # then
+    assert (code, errors) == (0, "")
+    assert_rows_shared_inserts(output)
+
+
+def test_so_it_is_with_the_tasks_in_redis(redis_url: str) -> None:
+    # when
+    code, output, errors = Demo("--requests", "50", redis_url=redis_url).end()
+    # then
+    assert (code, errors) == (0, "")
+    assert "in Redis" in output
+    assert_rows_shared_inserts(output)
+
+
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
-def test_directly_every_caller_saves_its_own_row(
-    redis_url: str, server: str, tmp_path: Path
-) -> None:
+def test_directly_every_caller_saves_its_own_row(server: str, tmp_path: Path) -> None:
     # when
     file = tmp_path / "figures.json"
     how = ("--server", server, "--direct", "--requests", "20", "--json", str(file))
-    code, output, errors = Demo(*how, redis_url=redis_url).end()
+    code, output, errors = Demo(*how).end()
     # then
     assert (code, errors) == (0, "")
     assert "20 concurrent POST /products/direct/" in output
@@ -115,9 +120,9 @@ def test_a_process_that_dies_is_named_with_its_last_words_and_ends_the_rest(kept
     wait_until(lambda: kept.pids() == [], seconds=SECONDS)  # its child sees that it is gone
 
 
-def test_interrupted_at_the_start_it_leaves_nothing_behind(redis_url: str) -> None:
+def test_interrupted_at_the_start_it_leaves_nothing_behind() -> None:
     # given
-    demo = Demo(redis_url=redis_url)
+    demo = Demo()
     wait_until(lambda: demo.pids("gunicorn"), seconds=SECONDS)
     # when
     demo.process.send_signal(signal.SIGTERM)
@@ -127,17 +132,9 @@ def test_interrupted_at_the_start_it_leaves_nothing_behind(redis_url: str) -> No
     assert demo.pids() == []
 
 
-def test_without_a_redis_it_says_what_to_do() -> None:
-    code, output, errors = Demo(redis_url="").end()
-    assert (code, output) == (1, "")
-    assert errors == (
-        "demo: no REDIS_URL: set it, or run `make demo`, which starts a Redis of its own\n"
-    )
-
-
 @pytest.mark.parametrize("count", ["0", "901", "many"])
 def test_a_number_of_requests_that_cannot_be(count: str) -> None:
-    code, _, errors = Demo("--requests", count, redis_url="").end()
+    code, _, errors = Demo("--requests", count).end()
     assert code == 2
     assert "is not a number from 1 to 900" in errors
 

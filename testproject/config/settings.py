@@ -1,7 +1,7 @@
 """
 The settings of the example. Every address and secret comes from the environment:
 
-- REDIS_URL - redis://127.0.0.1:6379/0 by default.
+- REDIS_URL - redis://127.0.0.1:6379/0, say: where the tasks wait; in the database by default.
 - DATABASE_URL - a SQLite file in var/ by default, see `config.environment.database`.
 - DEBUG - on by default. Off, SECRET_KEY is required and ALLOWED_HOSTS (comma between hosts) wanted.
 - TASK_PREFIX - of all keys in Redis, for several shops on one server.
@@ -73,13 +73,6 @@ DATABASES = {
     )
 }
 
-CACHES = {
-    "default": {
-        "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379/0",
-    }
-}
-
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -108,13 +101,6 @@ if "SQL_LOG" in os.environ:
 # --- django_task_helpers
 
 TASK_HELPERS = {
-    "COURIERS": {
-        "default": {
-            "BACKEND": "task_helpers.couriers.redis.RedisClientWorkerTaskCourier",
-            "CACHE": "default",
-            "OPTIONS": {"prefix": os.environ.get("TASK_PREFIX") or "task_helpers"},
-        }
-    },
     "QUEUES": {
         # Many requests, one INSERT: a batch may wait 20 ms to fill.
         "bulk_data_saving": {
@@ -125,3 +111,11 @@ TASK_HELPERS = {
         "reports": {"WORKER": "task_helpers.workers.classic.ClassicWorker"},
     },
 }
+if REDIS_URL := os.environ.get("REDIS_URL"):
+    TASK_HELPERS["COURIERS"] = {
+        "default": {
+            "BACKEND": "task_helpers.couriers.redis.RedisClientWorkerTaskCourier",
+            "LOCATION": REDIS_URL,
+            "OPTIONS": {"prefix": os.environ.get("TASK_PREFIX") or "task_helpers"},
+        }
+    }

@@ -21,6 +21,7 @@ from django_task_helpers import conf, models, views
 from django_task_helpers.bulk import BulkCreateWorker, BulkGetWorker, BulkUpdateWorker
 from django_task_helpers.bulk.rows import RowsWorker
 from django_task_helpers.management.commands.runworker import Command
+from django_task_helpers.models.rows import Row
 from task_helpers import exceptions, testing
 from task_helpers.couriers import base as couriers
 from task_helpers.couriers._redis.keys import QueueKeys
@@ -219,6 +220,11 @@ def test_arguments_of_the_result_view() -> None:
 def test_permissions_of_the_admin() -> None:
     named = set(re.findall(r"[`.](\w+)_queue`", DJANGO.prose))
     assert named == set(models.Queue._meta.default_permissions)
+
+
+def test_tables_of_the_database_courier() -> None:
+    tables = {model._meta.db_table for model in Row.__subclasses__()}
+    assert page("docs/explanation/database-tables.md").names("The tables in the database") == tables
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
-from django.core.checks import register
+from django.core.checks import Tags, register
 from django.utils.module_loading import autodiscover_modules
 
-from django_task_helpers.checks import check_command_name, check_settings
+from django_task_helpers.checks import check_command_name, check_databases, check_settings
 
 
 class TaskHelpersConfig(AppConfig):
@@ -22,4 +22,5 @@ class TaskHelpersConfig(AppConfig):
         """
         register(check_settings)
         register(check_command_name)
+        register(check_databases, Tags.database)
         autodiscover_modules("tasks")

@@ -1,5 +1,5 @@
 """
-What `manage.py check` says of `TASK_HELPERS`. It opens no connection.
+What `manage.py check` says of `TASK_HELPERS`. It opens no connection but that of `--database`.
 
     task_helpers.E001   something is missing or of the wrong type
     task_helpers.E002   an unknown key
@@ -19,6 +19,7 @@ What `manage.py check` says of `TASK_HELPERS`. It opens no connection.
     task_helpers.W001   django-channels has a command `runworker` too
     task_helpers.W002   SQLite without WAL or IMMEDIATE transactions, outside DEBUG
     task_helpers.W003   a worker has what is nearly the name of a field
+    task_helpers.W004   a database that `--database` lets be asked cannot hold tasks well
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ from typing import Any
 
 from django.apps import apps
 from django.core.checks import CheckMessage, Error, Warning
+from django.db import connections
 
 from django_task_helpers._database_checks import database_problems
 from django_task_helpers.conf import CourierSettings, SettingError, read_settings
+from django_task_helpers.couriers._database.concerns import concerns_of
 from django_task_helpers.couriers.building import build_courier
 from django_task_helpers.workers import (
     WorkerClass,
@@ -46,6 +49,19 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     settings, errors = read_settings()
     found = errors or (*_courier_errors(settings.couriers.values()), *_queue_errors())
     return [_message(error) for error in {error.problem: error for error in found}.values()]
+
+
+def check_databases(databases: Iterable[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """
+    - databases - aliases of those that may be asked, by `check --database` and `migrate`.
+    """
+    holding = {_database_of(courier) for courier in read_settings()[0].couriers.values()}
+    return [
+        Warning(concern, id="task_helpers.W004")
+        for alias in databases or ()
+        if alias in holding
+        for concern in concerns_of(connections[alias])
+    ]
 
 
 def check_command_name(**_: Any) -> list[CheckMessage]:
@@ -68,6 +84,13 @@ def _courier_errors(settings: Iterable[CourierSettings]) -> Iterator[SettingErro
             yield error
         else:
             yield from database_problems(getattr(courier, "using", None))
+
+
+def _database_of(settings: CourierSettings) -> str | None:
+    try:
+        return getattr(build_courier(settings), "using", None)
+    except SettingError:  # check_settings reports it
+        return None
 
 
 def _queue_errors() -> Iterator[SettingError]:

@@ -90,13 +90,21 @@ def running_worker(
     waits for its result, such as `call`. Takes what `run_queue` takes, gives the worker.
     """
     made = _made(courier, worker, fields)
-    thread = threading.Thread(target=made.perform, name="task_helpers running_worker", daemon=True)
+    name, arguments = "task_helpers running_worker", (courier, made)
+    thread = threading.Thread(target=_perform, args=arguments, name=name, daemon=True)
     thread.start()
     try:
         yield made
     finally:
         made.stop()
         thread.join()
+
+
+def _perform(courier: WorkerTaskCourier, worker: BaseWorker) -> None:
+    try:
+        worker.perform()
+    finally:
+        courier.leave_thread()
 
 
 def _made(

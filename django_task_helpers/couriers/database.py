@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from django_task_helpers.conf import named_database
 from django_task_helpers.couriers._database.asking import Asking
@@ -44,6 +44,7 @@ class _DatabaseTaskCourier(TaskCourier):
         store = DatabaseStore(using, asking, waiting, Telling(), options)
         super().__init__(store, Transport(using, waiting).perform, options)
         self.using: str | None = using
+        self._using = using
         set_attributes(self, attributes)
 
     def __repr__(self) -> str:
@@ -57,6 +58,10 @@ class _DatabaseTaskCourier(TaskCourier):
             .exclude(state=State.RUNNING)
             .values_list("id", "envelope")
         )
+
+    def leave_thread(self) -> None:
+        if not (connection := connections[self._using]).in_atomic_block:
+            connection.close()
 
     def awaitable(self) -> Any:
         return self._sharing_batches(self._twin(self.using, **self.options.given()))

@@ -37,6 +37,9 @@ class TaskCourier:
     def close(self) -> None:
         """Closes the connections of this courier; using it again opens new ones."""
 
+    def leave_thread(self) -> None:
+        """For a thread that ends: closes what the courier opened for this thread alone."""
+
     def awaitable(self) -> Any:
         """
         The courier whose methods are coroutines, with the same options, over the same store: an

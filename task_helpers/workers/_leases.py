@@ -61,6 +61,7 @@ class LeaseKeeper:
         """The worker itself has just said that it lives."""
         while not self._stopping.wait(self._interval):
             self.step()
+        self._courier.leave_thread()
 
     def step(self) -> None:
         """One renewal. A failed one is tried again in time: the thread must not die of it."""

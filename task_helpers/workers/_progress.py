@@ -54,6 +54,7 @@ class ProgressWriter:
             except Exception:
                 logger.exception("The progress of tasks in queue %s is not kept.", queue_name)
             time.sleep(PAUSE)
+        self._courier.leave_thread()
 
     def _take(self) -> dict[UUID, Progress]:
         """Empty: the thread ends, and the next word starts another."""

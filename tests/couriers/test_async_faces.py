@@ -34,7 +34,7 @@ def _is_awaitable(method: object) -> bool:
 @pytest.mark.parametrize(("face", "own"), FACES, ids=[own.__name__ for _, own in FACES])
 def test_the_same_methods_as_coroutines(face: type, own: type) -> None:
     blocking, twins = methods(face), methods(own)
-    assert blocking.keys() - {"awaitable"} == twins.keys() - {"blocking"}
+    assert blocking.keys() - {"awaitable", "leave_thread"} == twins.keys() - {"blocking"}
     for name in blocking.keys() & twins.keys():
         assert _is_awaitable(twins[name]) or name in PLAIN
         assert _parameters(twins[name]) == _parameters(blocking[name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,9 +14,13 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+from pytest_django.plugin import DjangoDbBlocker
 
+from config import environment
 from django_task_helpers import couriers
-from django_task_helpers.checks import check_command_name, check_settings
+from django_task_helpers.checks import check_command_name, check_databases, check_settings
+from django_task_helpers.couriers._database.concerns import concerns_of
 from django_task_helpers.workers import build_worker, known_queues
 from tests.support.databases import bare_database
 
@@ -379,6 +384,42 @@ def test_while_developing_any_sqlite_will_do(configured, settings) -> None:
     configured(courier(BACKEND=DATABASE, OPTIONS={"using": "tasks"}))
     with bare_database("tasks", **SQLITE):
         assert found() == []
+
+
+@pytest.fixture
+def asked(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """These tests open connections, to databases of their own."""
+    with django_db_blocker.unblock():
+        yield
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_database_that_may_be_asked_is(configured, settings, tmp_path) -> None:
+    # given a file without WAL
+    settings.DEBUG = False
+    configured(courier(BACKEND=DATABASE, OPTIONS={"using": "tasks"}))
+    with bare_database("tasks", **{**SQLITE, "NAME": str(tmp_path / "tasks.sqlite3")}):
+        # when it is asked, then the answer is a warning
+        [message] = check_databases(databases=["default", "tasks"])
+        assert (message.id, message.is_serious()) == ("task_helpers.W004", False)
+        assert message.msg.startswith("Database 'tasks' is SQLite without WAL")
+        # and whoever starts a worker there is told the same
+        assert couriers["default"].get_store_concerns() == [message.msg]
+        # and without leave nobody asks it
+        assert check_databases() == []
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_server_that_cannot_skip_locked_rows_is_a_warning(mariadb, monkeypatch) -> None:
+    with mariadb.database() as url, bare_database("tasks", **environment.database(url)):
+        # given a server of today
+        assert list(concerns_of(connections["tasks"])) == []
+        # when it is as old as some that Django takes
+        features = connections["tasks"].features
+        monkeypatch.setattr(features, "has_select_for_update_skip_locked", False)
+        # then it is said
+        [concern] = concerns_of(connections["tasks"])
+        assert "'tasks' has no SKIP LOCKED, so workers wait for each other: use Maria" in concern
 
 
 def test_a_courier_for_clients_is_no_error_where_no_worker_is(configured) -> None:

@@ -17,9 +17,15 @@ from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperatio
 
 from django_task_helpers import async_courier, async_couriers, courier, couriers
 from django_task_helpers.conf import CourierSettings
-from django_task_helpers.couriers.building import build_courier
+from django_task_helpers.couriers.building import build_courier, knowing_transactions
+from django_task_helpers.couriers.database import (
+    DatabaseClientTaskCourier,
+    DatabaseWorkerTaskCourier,
+)
+from django_task_helpers.couriers.transactional_async import AsyncTransactionalClient
+from task_helpers.couriers.memory import MemoryClientTaskCourier, MemoryWorkerTaskCourier
 from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
-from task_helpers.testing import run_queue, running_worker
+from task_helpers.testing import assert_enqueued, run_queue, running_worker
 from task_helpers.workers.base import BaseWorker
 
 REDIS = "task_helpers.couriers.redis.RedisClientWorkerTaskCourier"
@@ -144,6 +150,30 @@ def test_an_unknown_alias_is_named_with_those_that_exist(on_memory) -> None:
         "TASK_HELPERS[\"COURIERS\"]: there is no courier 'defualt': "
         "did you mean 'default'? known: default"
     )
+
+
+def test_a_backend_of_the_project_s_own_stays_what_it_is() -> None:
+    # given a courier class that adds in its own way
+    class Own(MemoryClientTaskCourier):
+        """Mine."""
+
+        def add_task_to_queue(self, queue_name: str, task_data: Any, **options: Any) -> UUID:
+            return super().add_task_to_queue(queue_name, {"own": task_data}, **options)
+
+    # when it is made to know transactions
+    made: Any = knowing_transactions(Own)()
+    # then it is one of its own kind by name, and adds as before
+    assert isinstance(made, Own)
+    assert (type(made).__name__, type(made).__doc__) == ("Own", "Mine.")
+    made.add_task_to_queue("sums", 1)
+    assert_enqueued(made, "sums", {"own": 1}, count=1)
+    # and its twin knows them too
+    assert isinstance(made.awaitable(), AsyncTransactionalClient)
+
+
+def test_what_adds_no_tasks_or_knows_transactions_is_left_alone() -> None:
+    for kind in (MemoryWorkerTaskCourier, DatabaseClientTaskCourier, DatabaseWorkerTaskCourier):
+        assert knowing_transactions(kind) is kind
 
 
 def test_importing_needs_no_settings() -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from django_task_helpers.couriers._database.errors import (
     FAILURES,
     InTransaction,
+    is_conflict,
     lasting,
     passes,
     translated,
@@ -74,14 +75,15 @@ class Asking:
             except InTransaction as error:
                 raise lasting(error.error, self._using) or error.error from None
             except FAILURES as error:
-                pause = next(later, None) if self._is_outage(error, asked_at) else None
+                pause = next(later, None) if passes(error) else None
+                self._note(error, asked_at)
                 if pause is None:
                     raise translated(error, self._using) from None
             yield Sleep(pause)
             act = again or act
 
-    def _is_outage(self, error: Exception, asked_at: float) -> bool:
-        if passes(error):
+    def _note(self, error: Exception, asked_at: float) -> None:
+        if is_conflict(error):
+            self.health.note_answer()
+        elif passes(error):
             self.health.note_outage(asked_at)
-            return True
-        return False

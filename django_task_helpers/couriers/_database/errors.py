@@ -13,6 +13,9 @@ _FULL = ("is full", "disk full", "no space left")
 _NO_TABLE = ("no such table", "does not exist", "doesn't exist")
 _LASTING = ("no such table", "no such column", "readonly database")
 
+_CONFLICTS = {"40001", "40P01", 1213, 1020}
+"""PostgreSQL: not serializable, deadlock. MySQL: deadlock, a row has changed since it was read."""
+
 
 class InTransaction(Exception):
     """
@@ -35,6 +38,16 @@ def passes(error: Exception) -> bool:
         return False
     text = str(error).lower()
     return not any(part in text for part in (*_LASTING, *_FULL))
+
+
+def is_conflict(error: Exception) -> bool:
+    """
+    Whether another transaction was quicker. A database that says so is there: if leases have run
+    out, it is not because nobody could renew them.
+    """
+    cause = error.__cause__
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return isinstance(error, IntegrityError) or not _CONFLICTS.isdisjoint((state, *error.args[:1]))
 
 
 def translated(error: Exception, using: str) -> CourierError:

@@ -6,8 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from django.db.models import F
-
 from django_task_helpers.couriers._database import vendors
 from django_task_helpers.couriers._database.ends import End
 from django_task_helpers.couriers._database.verbs import Verbs, each, parts
@@ -33,6 +31,7 @@ class Ending(Verbs):
     """Within a transaction that has locked the tasks."""
 
     _pruned_at = 0.0
+    _pruned_in = 0
 
     def _end(self, queue: str, ends: Sequence[End], now: int) -> None:
         """The rows go, the outcomes come."""
@@ -69,14 +68,8 @@ class Ending(Verbs):
         counts = Counter("failed" if way is Way.DEAD else str(way) for way in ways)
         if not counts:
             return
-        minute = now // MINUTE_MS
-        added = {name: F(name) + counts[name] for name in COUNTED if counts[name]}
-        row = self._of(Count).filter(queue=queue, minute=minute, shard=self._shard)
-        if not row.update(**added):
-            self._of(Count).filter(queue=queue, minute__lte=minute - KEPT_MINUTES).delete()
-            fresh = Count(queue=queue, minute=minute, shard=self._shard)
-            self._of(Count).bulk_create([fresh], ignore_conflicts=True)
-            row.update(**added)
+        keys = {"queue": queue, "minute": now // MINUTE_MS, "shard": self._shard}
+        vendors.add_up(self._using, Count, keys, {name: counts[name] for name in COUNTED})
 
     # --- What is over
 
@@ -85,6 +78,9 @@ class Ending(Verbs):
         if time.monotonic() - self._pruned_at < PRUNE_SECONDS:
             return
         self._pruned_at = time.monotonic()
+        if (minute := now // MINUTE_MS) != self._pruned_in:
+            self._pruned_in = minute
+            self._of(Count).filter(minute__lte=minute - KEPT_MINUTES).delete()
         expired = self._of(Result).filter(expires_at__lte=now).order_by("expires_at")
         ids = list(expired.values_list("id", flat=True)[:MOST_PRUNED])
         for some in parts(ids):

@@ -75,10 +75,10 @@ class Returning(Taking, Ending):
 
     def _hold(self, queue: str, token: bytes, last: bool = False) -> bool:
         """Locks the batch; whether it is there."""
-        batch = self._batches(queue).filter(token=token)
-        if last:
-            return bool(batch.delete()[0])
-        return bool(batch.select_for_update().values_list("token"))
+        held = vendors.rows_of(self._using, Batch, ("token",), [token], lock=True, queue=queue)
+        if held and last:
+            vendors.delete(self._using, Batch, [token])
+        return bool(held)
 
     def _refused(self, queue: str, ends: set[End]) -> set[bytes]:
         """A repeat is not refused: its outcome is stored already."""

@@ -8,9 +8,8 @@ from functools import partial
 from typing import Unpack
 
 from django.db.models import F
-from django.db.models.functions import Length
 
-from django_task_helpers.couriers._database import vendors
+from django_task_helpers.couriers._database import claims, vendors
 from django_task_helpers.couriers._database.known import Known
 from django_task_helpers.couriers._database.ranks import FIRST, rank_of, stage_of
 from django_task_helpers.couriers._database.verbs import Verbs, each
@@ -31,6 +30,8 @@ DRAIN_SECONDS = 1.0
 
 NO_TOKEN = b""
 
+BATCH_COLUMNS = ("token", "queue", "lease_until", "task_ids", "alone", "suspects")
+
 
 class Taking(Verbs):
     """See `Store`."""
@@ -44,29 +45,24 @@ class Taking(Verbs):
         wait: float = 0,
         **how: Unpack[TakeOptions],
     ) -> Flow[Taken]:
-        yield from self._wait_for_tasks(queue, token, wait)
         take = partial(self._take, queue, token, max_count, lease, **how)
-        return (yield from self._ask.query(take))
-
-    def line(self, queue: str, wait: float = 0) -> Flow[Line]:
-        yield from self._wait_for_tasks(queue, NO_TOKEN, wait)
-        return (yield from self._ask.query(partial(self._line, queue)))
-
-    # --- Waiting
-
-    def _wait_for_tasks(self, queue: str, token: bytes, wait: float) -> Flow[None]:
-        if not wait:
-            return
         until, pacing = time.monotonic() + wait, self._known[queue].pacing
-        while not (yield from self._ask.query(partial(self._has_tasks, queue, token))):
+        while not (taken := (yield from self._ask.query(take))).tasks:
             if (left := until - time.monotonic()) <= 0:
-                return
+                return taken
             yield Rest(queue, left, pacing)
         pacing.restart()
+        return taken
 
-    def _has_tasks(self, queue: str, token: bytes) -> bool:
-        ahead, now = vendors.ahead(self._using, queue, token), self._now()
-        return ahead.rank is not None or ahead.taken or _is_due(ahead.due, now)
+    def line(self, queue: str, wait: float = 0) -> Flow[Line]:
+        line = partial(self._line, queue)
+        until, pacing = time.monotonic() + wait, self._known[queue].pacing
+        while not (found := (yield from self._ask.query(line))).length:
+            if (left := until - time.monotonic()) <= 0:
+                return found
+            yield Rest(queue, left, pacing)
+        pacing.restart()
+        return found
 
     # --- Taking
 
@@ -79,10 +75,10 @@ class Taking(Verbs):
         beside: bool = False,
         max_weight: int | None = None,
     ) -> Taken:
-        now, ahead = self._now(), vendors.ahead(self._using, queue, token)
+        now, ahead = self._now(), claims.ahead(self._using, queue, token)
         if _is_due(ahead.due, now):
             self._promote(queue, now)
-            ahead = vendors.ahead(self._using, queue, token)
+            ahead = claims.ahead(self._using, queue, token)
         if ahead.taken:
             tasks, suspects = self._taken_before(queue, token, now + lease)
         elif ahead.rank is None:
@@ -93,7 +89,7 @@ class Taking(Verbs):
             most = (max_count, max_weight)
             tasks = self._claim(queue, token, ahead.rank, most, now + lease, beside)
             if tasks:
-                self._measure(queue, now, self._tasks(queue).filter(state=State.WAITING).exists())
+                self._measure(queue, now, claims.is_waiting(self._using, queue))
         next_due = None if ahead.due is None else ahead.due // 1000
         return Taken(tasks, now, next_due, self._overdue(queue, ahead.lease, now), suspects)
 
@@ -123,21 +119,14 @@ class Taking(Verbs):
     ) -> list[tuple[bytes, bytes]]:
         """Up to so many tasks, of so much weight, beginning with one of that rank."""
         stage, suspects = stage_of(rank, most[0]), rank < FIRST
-        waiting = self._tasks(queue).filter(state=State.WAITING, rank__range=stage.ranks)
-        line = waiting.order_by("rank", "place", "id")
         with self._writing():
-            candidates = vendors.unlocked(line).values_list("id", "weight", Length("envelope"))
-            if not (ids := _filled(candidates[: stage.most], most[1])):
+            candidates = claims.in_line(self._using, queue, stage)
+            if not (ids := _filled(candidates, most[1])):
                 return []
-            envelopes = vendors.run(self._using, ids, token)
-            self._of(Batch).create(
-                token=token,
-                queue=queue,
-                lease_until=lease_until,
-                task_ids=b"".join(ids),
-                alone=len(ids) == 1 and (suspects or not beside),
-                suspects=suspects,
-            )
+            envelopes = claims.run(self._using, ids, token)
+            alone = len(ids) == 1 and (suspects or not beside)
+            batch = (token, queue, lease_until, b"".join(ids), alone, suspects)
+            vendors.insert(self._using, Batch, BATCH_COLUMNS, [batch])
         return [(task_id, envelopes[task_id]) for task_id in ids]
 
     def _taken_before(
@@ -165,7 +154,9 @@ class Taking(Verbs):
 
     def _line(self, queue: str) -> Line:
         """No batch is larger than what is looked at."""
-        now = self._now()
+        now, ahead = self._now(), claims.ahead(self._using, queue, NO_TOKEN)
+        if _is_due(ahead.due, now):
+            self._promote(queue, now)
         waiting = self._tasks(queue).filter(state=State.WAITING).order_by("rank", "place", "id")
         rows = list(waiting.values_list("rank", "id")[:MAX_BATCH])
         if not rows or rows[0][0] < FIRST:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.constants import OnConflict
 
 from django_task_helpers.couriers._database.turns import Turns
-from django_task_helpers.models import Batch, State, Task
+from django_task_helpers.models import Batch
 
 M = TypeVar("M", bound=models.Model)
 
@@ -83,6 +83,22 @@ def insert(
             cursor.execute(sql, [value for values in some for value in values])
 
 
+def add_up(
+    using: str, model: type[models.Model], keys: dict[str, Any], sums: dict[str, int]
+) -> None:
+    """Adds to the numbers of the row with these keys, which is made where it is not there."""
+    connection, table = connections[using], model._meta.db_table
+    names = ", ".join((*keys, *sums))
+    statement = f"INSERT INTO {table} ({names}) VALUES ({marks((*keys, *sums))})"
+    if connection.vendor == "mysql":
+        changes = ", ".join(f"{name} = {name} + VALUES({name})" for name in sums)
+        sql = f"{statement} ON DUPLICATE KEY UPDATE {changes}"
+    else:
+        changes = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in sums)
+        sql = f"{statement} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changes}"
+    execute(connection, sql, (*keys.values(), *sums.values()))
+
+
 def _on_conflict(
     connection: BaseDatabaseWrapper, columns: Sequence[str], changes: Sequence[str]
 ) -> tuple[str, str]:
@@ -117,21 +133,6 @@ def delete(using: str, model: type[models.Model], ids: Sequence[bytes], **equal:
     _of_ids(connections[using], "DELETE FROM", model, ids, equal)
 
 
-def run(using: str, ids: Sequence[bytes], token: bytes) -> dict[bytes, bytes]:
-    """Moves waiting tasks into a batch; their envelopes by id."""
-    connection = connections[using]
-    changed = f"UPDATE {Task._meta.db_table} SET state = {State.RUNNING:d}, token = %s WHERE id IN"
-    if connection.vendor == "mysql":
-        for part in _parts(ids):
-            _execute(connection, f"{changed} ({_marks(part)})", [token, *part])
-        return dict(rows_of(using, Task, ("id", "envelope"), ids))
-    found: dict[bytes, bytes] = {}
-    for part in _parts(ids):
-        sql = f"{changed} ({_marks(part)}) RETURNING id, envelope"
-        found.update(_execute(connection, sql, [token, *part]))
-    return found
-
-
 def _of_ids(
     connection: BaseDatabaseWrapper,
     head: str,
@@ -142,13 +143,14 @@ def _of_ids(
 ) -> list[tuple[Any, ...]]:
     found = list[tuple[Any, ...]]()
     where = "".join(f" AND {name} = %s" for name in equal)
-    for part in _parts(ids):
-        sql = f"{head} {model._meta.db_table} WHERE {model._meta.pk.column} IN ({_marks(part)})"
-        found += _execute(connection, sql + where + tail, [*part, *equal.values()])
+    for part in parts_of(ids):
+        sql = f"{head} {model._meta.db_table} WHERE {model._meta.pk.column} IN ({marks(part)})"
+        found += execute(connection, sql + where + tail, [*part, *equal.values()])
     return found
 
 
-def _execute(connection: BaseDatabaseWrapper, sql: str, values: list[Any]) -> list[Any]:
+def execute(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) -> list[Any]:
+    """The rows that it replies, if any."""
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
         rows = cursor.fetchall() if cursor.description else []
@@ -157,47 +159,12 @@ def _execute(connection: BaseDatabaseWrapper, sql: str, values: list[Any]) -> li
     return rows
 
 
-def _parts(ids: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+def parts_of(ids: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     """SQLite may take no more than 999 values."""
     for at in range(0, len(ids), MOST_ROWS):
         yield ids[at : at + MOST_ROWS]
 
 
-def _marks(values: Sequence[Any]) -> str:
+def marks(values: Sequence[Any]) -> str:
+    """Where they stand in a statement."""
     return ", ".join(["%s"] * len(values))
-
-
-class Ahead(NamedTuple):
-    """
-    What a worker would find.
-
-    - rank - of the first task in line; None: nothing waits.
-    - due - the place of the first delayed task.
-    - lease - the first to run out.
-    - taken - a batch of that token is there already.
-    """
-
-    rank: int | None
-    due: int | None
-    lease: int | None
-    taken: bool
-
-
-def ahead(using: str, queue: str, token: bytes) -> Ahead:
-    """One look that locks nothing."""
-    connection = connections[using]
-    with connection.cursor() as cursor:
-        cursor.execute(_ahead_sql(connection), [queue, queue, queue, token])
-        rank, due, lease, taken = cursor.fetchone()
-    return Ahead(rank, due, lease, bool(taken))
-
-
-def _ahead_sql(connection: BaseDatabaseWrapper) -> str:
-    rank = connection.ops.quote_name("rank")
-    first = f"""FROM {Task._meta.db_table} WHERE queue = %s AND state = {{:d}}
-        ORDER BY {rank}, place, id LIMIT 1"""
-    return f"""SELECT
-        (SELECT {rank} {first.format(State.WAITING)}),
-        (SELECT place {first.format(State.DELAYED)}),
-        (SELECT MIN(lease_until) FROM {Batch._meta.db_table} WHERE queue = %s),
-        (SELECT COUNT(*) FROM {Batch._meta.db_table} WHERE token = %s)"""

@@ -1,0 +1,91 @@
+"""What a take asks and changes, in SQL: to make it of querysets takes longer than to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_task_helpers.couriers._database.ranks import Stage
+from django_task_helpers.couriers._database.vendors import execute, marks, parts_of, rows_of
+from django_task_helpers.models import Batch, State, Task
+
+_TASKS, _BATCHES = Task._meta.db_table, Batch._meta.db_table
+
+
+class Ahead(NamedTuple):
+    """
+    What a worker would find.
+
+    - rank - of the first task in line; None: nothing waits.
+    - due - the place of the first delayed task.
+    - lease - the first to run out.
+    - taken - a batch of that token is there already.
+    """
+
+    rank: int | None
+    due: int | None
+    lease: int | None
+    taken: bool
+
+
+def ahead(using: str, queue: str, token: bytes) -> Ahead:
+    """One look that locks nothing."""
+    connection = connections[using]
+    [(rank, due, lease, taken)] = execute(
+        connection, _ahead_sql(connection), (queue, queue, queue, token)
+    )
+    return Ahead(rank, due, lease, bool(taken))
+
+
+def _ahead_sql(connection: BaseDatabaseWrapper) -> str:
+    rank = connection.ops.quote_name("rank")
+    first = f"""FROM {_TASKS} WHERE queue = %s AND state = {{:d}}
+        ORDER BY {rank}, place, id LIMIT 1"""
+    return f"""SELECT
+        (SELECT {rank} {first.format(State.WAITING)}),
+        (SELECT place {first.format(State.DELAYED)}),
+        (SELECT MIN(lease_until) FROM {_BATCHES} WHERE queue = %s),
+        (SELECT COUNT(*) FROM {_BATCHES} WHERE token = %s)"""
+
+
+def in_line(using: str, queue: str, stage: Stage) -> list[tuple[bytes, int, int]]:
+    """
+    (id, weight, size) of the first ones, in order; locked, without those that others have locked
+    where the server can leave these out.
+    """
+    connection = connections[using]
+    features, rank = connection.features, connection.ops.quote_name("rank")
+    skipping = features.has_select_for_update_skip_locked
+    lock = (
+        connection.ops.for_update_sql(skip_locked=skipping)
+        if features.has_select_for_update
+        else ""
+    )
+    sql = f"""SELECT id, weight, LENGTH(envelope) FROM {_TASKS}
+        WHERE queue = %s AND state = {State.WAITING:d} AND {rank} BETWEEN %s AND %s
+        ORDER BY {rank}, place, id LIMIT %s {lock}"""
+    return execute(connection, sql, (queue, *stage.ranks, stage.most))
+
+
+def is_waiting(using: str, queue: str) -> bool:
+    """Whether there is more in line."""
+    sql = f"SELECT 1 FROM {_TASKS} WHERE queue = %s AND state = {State.WAITING:d} LIMIT 1"
+    return bool(execute(connections[using], sql, (queue,)))
+
+
+def run(using: str, ids: Sequence[bytes], token: bytes) -> dict[bytes, bytes]:
+    """Moves waiting tasks into a batch; their envelopes by id."""
+    connection = connections[using]
+    changed = f"UPDATE {_TASKS} SET state = {State.RUNNING:d}, token = %s WHERE id IN"
+    if connection.vendor == "mysql":
+        for part in parts_of(ids):
+            execute(connection, f"{changed} ({marks(part)})", [token, *part])
+        return dict(rows_of(using, Task, ("id", "envelope"), ids))
+    found: dict[bytes, bytes] = {}
+    for part in parts_of(ids):
+        sql = f"{changed} ({marks(part)}) RETURNING id, envelope"
+        found.update(execute(connection, sql, [token, *part]))
+    return found

@@ -15,6 +15,7 @@ class Claim:
 
     - tasks - the envelopes of those that have no end yet, by id.
     - suspects - a worker died with these tasks.
+    - ending - its ends are on their way: nobody performs it any more, and nobody else must.
     - until - when its lease runs out unless renewed, on `time.monotonic()`.
     """
 
@@ -23,6 +24,7 @@ class Claim:
     until: float
     tasks: dict[bytes, bytes] = field(default_factory=dict)
     suspects: bool = False
+    ending: bool = False
 
 
 class Claims:

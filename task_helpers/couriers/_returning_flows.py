@@ -37,9 +37,11 @@ class ReturningFlows(WorkerSide):
         queue_name: str,
         results: Iterable[tuple[UUID | str, Any]],
         policy: RetryPolicy | None = None,
+        soon: bool = False,
     ) -> Flow[None]:
         """Stores results and acknowledges their tasks; an exception as result fails its task."""
-        queue = valid_queue_name(queue_name)
+        yield from self._hand_over_owed()
+        queue, finish = valid_queue_name(queue_name), self._finish_soon if soon else self._finish
         ending = _Ending(self._wire, queue, policy is not None and policy.max_attempts > 1)
         by_id: dict[bytes, Any] = {}
         for task_id, result in results:
@@ -49,14 +51,17 @@ class ReturningFlows(WorkerSide):
                 group = yield from self._retry(claim, group, by_id, policy)
             if group:
                 held = claim.tasks if claim else {}
-                yield from self._finish(queue, claim, ending.of(group, by_id, held))
+                yield from finish(queue, claim, ending.of(group, by_id, held))
 
-    def acknowledge(self, queue_name: str, task_ids: Iterable[UUID]) -> Flow[None]:
+    def acknowledge(
+        self, queue_name: str, task_ids: Iterable[UUID], soon: bool = False
+    ) -> Flow[None]:
         """Ends tasks whose results nobody wants."""
-        queue = valid_queue_name(queue_name)
+        yield from self._hand_over_owed()
+        queue, finish = valid_queue_name(queue_name), self._finish_soon if soon else self._finish
         for claim, group in self._claims.group(queue, map(ids.to_bytes, task_ids)).items():
             held = claim.tasks if claim else {}
-            yield from self._finish(queue, claim, [silent_ends(group, held)])
+            yield from finish(queue, claim, [silent_ends(group, held)])
 
     def _retry(
         self, claim: Claim, group: list[bytes], results: dict[bytes, Any], policy: RetryPolicy

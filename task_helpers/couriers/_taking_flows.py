@@ -174,6 +174,8 @@ class TakingFlows(WorkerSide):
     ) -> Flow[tuple[Claim, Taken]]:
         """A take that got no answer may have been made: the next one asks for the same batch."""
         lease = self._options.lease_ms
+        if along := self._owed_along(queue):
+            how["along"], block = along, 0
         claim = Claim(queue, token, time.monotonic() + block + lease / 1000)
         try:
             taken = yield from store.take(queue, token, count, lease, block, **how)

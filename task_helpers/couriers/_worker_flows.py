@@ -24,8 +24,10 @@ class WorkerFlows(TakingFlows, ReturningFlows):
 
     def renew(self, queue_name: str, worker: str, task_ids: Iterable[UUID] | None) -> Flow[None]:
         """A batch that is lost is dropped: its errors would be refused, its successes may count."""
+        yield from self._hand_over_owed()
         queue = valid_queue_name(queue_name)
         claims = self._claims_of(queue, task_ids)
+        claims += [claim for claim in self._claims.held(queue) if claim.ending]
         until = time.monotonic() + self._options.lease_ms / 1000
         tokens = [claim.token for claim in claims]
         lost = yield from self._store.renew(queue, worker, tokens, self._options.lease_ms)
@@ -36,6 +38,7 @@ class WorkerFlows(TakingFlows, ReturningFlows):
                 logger.warning("A batch in queue %s is not leased to this worker any more.", queue)
 
     def release(self, queue_name: str, task_ids: Iterable[UUID] | None) -> Flow[None]:
+        yield from self._hand_over_owed()
         queue, store = valid_queue_name(queue_name), self._impatient()
         unanswered = self._unanswered.pop(queue, None)
         tokens = [unanswered] if unanswered else []
@@ -70,4 +73,5 @@ class WorkerFlows(TakingFlows, ReturningFlows):
         return self._store.concerns()
 
     def farewell(self, queue_name: str, worker: str) -> Flow[None]:
-        return self._impatient().farewell(valid_queue_name(queue_name), worker)
+        yield from self._impatient().farewell(valid_queue_name(queue_name), worker)
+        yield from self._hand_over_owed()  # if that brought the news that there is some

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from task_helpers.couriers._claims import Claim, Claims
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers.options import CourierOptions
-from task_helpers.couriers.parcels import Ends, Way
+from task_helpers.couriers.parcels import Ends, HandOver, Way
 from task_helpers.couriers.store import IMPATIENT_SECONDS, Store
 from task_helpers.effects import Flow
 from task_helpers.envelopes import Header, channel_of, header_of
@@ -48,7 +50,42 @@ class WorkerSide:
         self.worker_id = os.urandom(8)
         self._claims = Claims()
         self._look_at: dict[str, float] = {}  # queue -> when to look into it, `time.monotonic()`
+        self._owed: deque[tuple[Claim, Sequence[Ends]]] = deque()  # ends that nobody has written yet
         self._unanswered: dict[str, bytes] = {}  # queue -> token of a take that got no answer
+
+    def _finish_soon(self, queue: str, claim: Claim | None, ends: Sequence[Ends]) -> Flow[None]:
+        """With the next take, where this is a batch that succeeded and the store can do that."""
+        if claim and self._store.takes_along and _succeeded_whole(claim, ends):
+            claim.ending = True
+            self._owed.append((claim, ends))
+        else:
+            yield from self._finish(queue, claim, ends)
+
+    def _hand_over_owed(self) -> Flow[None]:
+        """Before all that could otherwise be done with a batch whose end is on its way."""
+        while self._owed:
+            with suppress(IndexError):  # another thread hands it over
+                claim, ends = owed = self._owed.popleft()
+                try:
+                    yield from self._finish(claim.queue, claim, ends)
+                except BaseException:
+                    self._owed.appendleft(owed)
+                    raise
+
+    def _owed_along(self, queue: str) -> HandOver | None:
+        """What the next take takes along; who is told later makes sure that nothing is lost."""
+        if not self._owed or self._owed[0][0].queue != queue:
+            return None
+        claim, ends = self._owed.popleft()
+
+        def told(refused: set[bytes] | BaseException) -> None:
+            if isinstance(refused, BaseException):
+                self._owed.append((claim, ends))
+            else:
+                report_refused(queue, refused)
+                self._claims.settle(claim, ends[0].ids)
+
+        return HandOver(claim.token, ends, told)
 
     def _finish(self, queue: str, claim: Claim | None, ends: Sequence[Ends]) -> Flow[None]:
         """Another thread may be returning the rest of the batch: the later one closes it."""
@@ -69,6 +106,10 @@ class WorkerSide:
 
     def _impatient(self) -> Store:
         return self._store.bounded(time.monotonic() + IMPATIENT_SECONDS)
+
+
+def _succeeded_whole(claim: Claim, ends: Sequence[Ends]) -> bool:
+    return len(ends) == 1 and ends[0].way is Way.DONE and len(ends[0].ids) == len(claim.tasks)
 
 
 def known_header(envelope: bytes) -> Header:

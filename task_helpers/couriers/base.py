@@ -249,7 +249,12 @@ class WorkerTaskCourier(TaskCourier):
         self._run(self._worker.give(queue_name, [(task_id, task_result)]))
 
     def bulk_return_task_results(
-        self, queue_name: str, tasks: Iterable[Task], retry: RetryPolicy | None = None
+        self,
+        queue_name: str,
+        tasks: Iterable[Task],
+        retry: RetryPolicy | None = None,
+        *,
+        soon: bool = False,
     ) -> None:
         """
         Stores the results of [(task_id, task_result), ...] and acknowledges the tasks in one step.
@@ -261,12 +266,20 @@ class WorkerTaskCourier(TaskCourier):
 
         - retry - which failed tasks are performed again instead, and when. One that is not, of a
           policy with more than one attempt, is kept as a dead letter.
+        - soon - for a caller that takes its next batch at once: results of a whole batch may go
+          along with that, and the caller goes on while they are written.
         """
-        self._run(self._worker.give(queue_name, tasks, retry))
+        self._run(self._worker.give(queue_name, tasks, retry, soon))
 
-    def acknowledge_tasks(self, queue_name: str, task_ids: Iterable[UUID]) -> None:
-        """Ends tasks whose results nobody wants: nothing is stored."""
-        self._run(self._worker.acknowledge(queue_name, task_ids))
+    def acknowledge_tasks(
+        self, queue_name: str, task_ids: Iterable[UUID], *, soon: bool = False
+    ) -> None:
+        """
+        Ends tasks whose results nobody wants: nothing is stored.
+
+        - soon - as for `bulk_return_task_results`.
+        """
+        self._run(self._worker.acknowledge(queue_name, task_ids, soon))
 
     def renew_leases(
         self, queue_name: str, worker_name: str, task_ids: Iterable[UUID] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypedDict
 
 
@@ -55,6 +55,20 @@ class Buried(NamedTuple):
     buried_at: int
 
 
+class HandOver(NamedTuple):
+    """
+    Ends of a whole batch that go along with the next take, so that its worker goes on while they
+    are written.
+
+    - told - is called once, from any thread, with the ids refused, or with what went wrong: then
+      they are to be handed over again.
+    """
+
+    token: bytes
+    ends: Sequence[Ends]
+    told: Callable[[set[bytes] | BaseException], None]
+
+
 class TakeOptions(TypedDict, total=False):
     """
     What else a take may be asked for.
@@ -62,10 +76,12 @@ class TakeOptions(TypedDict, total=False):
     - beside - the process performs other batches beside this one: a crash blames no task alone,
       unless they are suspects, which the caller performs by themselves.
     - max_weight - the batch ends before the task that would exceed it, unless it is the first.
+    - along - only where the store `takes_along`, and without a wait.
     """
 
     beside: bool
     max_weight: int | None
+    along: HandOver | None
 
 
 class Placement(NamedTuple):

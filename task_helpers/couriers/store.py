@@ -61,6 +61,10 @@ class Store(Protocol):
         (`time.monotonic()`) at the latest, however long the courier's own operations try.
         """
 
+    @property
+    def takes_along(self) -> bool:
+        """Whether a take can bring the ends of the batch before it along, see `TakeOptions`."""
+
     def now(self) -> Flow[int]:
         """The store's clock: deadlines are compared on it, whatever the clients' clocks say."""
 

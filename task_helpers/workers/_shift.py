@@ -32,6 +32,9 @@ class Shift:
     - batch - the tasks at hand. An interrupted worker leaves them here, to be given back.
     - held - the batches whose leases are renewed.
     - beside - True: several batches are performed at the same time.
+    - goes_on - inside `perform`, which takes the next batch when one is done.
+    - full - the batch at hand is as large as it may be, so more tasks are likely to wait.
+    - hurries - its results may go along with the next take.
     """
 
     progress: ProgressWriter
@@ -40,6 +43,9 @@ class Shift:
     batch: list[UUID] = field(default_factory=list)
     held: Held = field(default_factory=Held)
     beside: bool = False
+    goes_on: bool = False
+    full: bool = False
+    hurries: bool = False
     pacing: Pacing = field(default_factory=Pacing)
     stopping: bool = False  # no Event: its lock may be held when a signal calls `stop`
 

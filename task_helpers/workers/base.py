@@ -114,7 +114,7 @@ class BaseWorker(WorkerFields):
         while not shift.stopping:
             plan = self._next_plan()
             try:
-                return self.task_courier.bulk_wait_for_tasks(
+                tasks = self.task_courier.bulk_wait_for_tasks(
                     self.queue_name,
                     plan.max_count,
                     0 if self.burst else min(IDLE_WAIT, plan.patience),
@@ -124,6 +124,8 @@ class BaseWorker(WorkerFields):
                     stopping=lambda: shift.stopping,
                     beside=shift.beside,
                 )
+                shift.full = 1 < len(tasks) == plan.max_count and not plan.linger
+                return tasks
             except TimeoutError:
                 if self.burst:
                     break
@@ -132,7 +134,8 @@ class BaseWorker(WorkerFields):
     def return_task_results(self, tasks: list[Task]) -> None:
         """Returns [(task_id, task_result), ...] to the clients and acknowledges the tasks."""
         if self.needs_result_returning:
-            self.task_courier.bulk_return_task_results(self.queue_name, tasks, self._policy())
+            give = self.task_courier.bulk_return_task_results
+            give(self.queue_name, tasks, self._policy(), soon=self._shift.hurries)
         else:
             self._acknowledge(tasks)
 
@@ -179,6 +182,7 @@ class BaseWorker(WorkerFields):
         with shift.holding(tasks):
             results = self._perform(tasks)
             shift.held.waits(shift.batch)
+            shift.hurries = shift.goes_on and shift.full and not shift.stopping
             self._return(results)
         shift.pacing.note(len(results), begun, time.monotonic())
         self.tasks_performed += len(results)
@@ -209,6 +213,7 @@ class BaseWorker(WorkerFields):
             self._shift.batch = []  # left to its lease, as after a crash: it may be the cause
             raise
         finally:
+            self._shift.goes_on = False
             leases.stop()
             self._give_back()
 
@@ -229,6 +234,7 @@ class BaseWorker(WorkerFields):
 
     def _iterate(self, total_iterations: int | None) -> None:
         self.ended_by = None
+        self._shift.goes_on = type(self).wait_for_tasks is BaseWorker.wait_for_tasks
         for done in itertools.count():
             self.ended_by = self._end(done, total_iterations) or self._perform_through_outages()
             if self.ended_by:
@@ -287,8 +293,9 @@ class BaseWorker(WorkerFields):
     def _acknowledge(self, tasks: list[Task]) -> None:
         failed = [task for task in tasks if isinstance(task[1], Exception)]
         done = [task_id for task_id, result in tasks if not isinstance(result, Exception)]
-        self.task_courier.acknowledge_tasks(self.queue_name, done)
-        self.task_courier.bulk_return_task_results(self.queue_name, failed, self._policy())
+        if failed:
+            self.task_courier.bulk_return_task_results(self.queue_name, failed, self._policy())
+        self.task_courier.acknowledge_tasks(self.queue_name, done, soon=self._shift.hurries)
 
     def _next_plan(self) -> Plan:
         """What the next batch may be."""

@@ -23,6 +23,7 @@ class ScriptedStore:
     """Every verb is one effect, which the test answers."""
 
     channel = b"channel."
+    takes_along = False
 
     def __init__(self) -> None:
         self.lookout = Lookout()

@@ -10,6 +10,8 @@ from django_task_helpers.couriers._database.worker_verbs import WorkerVerbs
 class DatabaseStore(ClientVerbs, WorkerVerbs, UpkeepVerbs):
     """See `Store` for what each verb promises."""
 
+    takes_along = False
+
     def bounded(self, until: float) -> DatabaseStore:
         """Shares all that was learnt; only its patience is its own."""
         other = object.__new__(DatabaseStore)

@@ -39,6 +39,7 @@ class MemoryStore:
     """See `Store` for what each verb promises."""
 
     channel = b"memory.."
+    takes_along = False
 
     def __init__(
         self, server: MemoryServer, options: CourierOptions, lookout: Lookout | None = None

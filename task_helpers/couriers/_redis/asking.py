@@ -10,7 +10,7 @@ from typing import Any
 from redis.exceptions import NoScriptError, RedisError
 
 from task_helpers.couriers._outages import Health, pauses
-from task_helpers.couriers._redis.commands import Argument, Command, Pause, Send, script
+from task_helpers.couriers._redis.commands import Argument, Behind, Command, Pause, Send, script
 from task_helpers.couriers._redis.errors import passes, translated
 from task_helpers.effects import Flow
 
@@ -67,6 +67,7 @@ class Asking:
         after: Command | None = None,
         blocks: float = 0,
         unless: Callable[[], None] | None = None,
+        behind: Behind | None = None,
     ) -> Flow[Any]:
         """
         The reply of a script.
@@ -76,6 +77,7 @@ class Asking:
         - after - a command that may block, sent in the same packet before the script; Redis runs
           the script the moment that one unblocks. Not sent again on a repeat.
         - unless - as in `Send`; None is the reply where there is none.
+        - behind - goes along once.
         """
         called = script(name)
         blocking = [after] if after else []
@@ -85,7 +87,7 @@ class Asking:
             return [call(repeat_keys() if repeat_keys else keys, arguments)]
 
         try:
-            replies = yield from self._ask(first, again, blocks, len(before), unless)
+            replies = yield from self._ask(first, again, blocks, len(before), unless, behind=behind)
         except NoScriptError:
             loading = again(called.by_source)
             replies = yield from self._ask(loading, lambda: loading)
@@ -99,9 +101,10 @@ class Asking:
         ignored: int = 0,
         unless: Callable[[], None] | None = None,
         comforts: int = 0,
+        behind: Behind | None = None,
     ) -> Flow[list[Any]]:
         due = time.monotonic() + blocks
-        asked = Send(first, blocks, self._until - due, unless)
+        asked = Send(first, blocks, self._until - due, unless, behind)
         later: Iterator[float] | None = None
         while True:
             try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any, NamedTuple
 
 from task_helpers.effects import Effect, Sleep
 from task_helpers.exceptions import CourierError
@@ -17,6 +18,18 @@ Argument = bytes | str | int | float
 Command = tuple[Argument, ...]
 
 _INCLUDE = re.compile(rb"^-- include (\w+)\n", re.MULTILINE)
+
+
+class Behind(NamedTuple):
+    """
+    Commands that go in the same packet behind others, and whose replies nobody waits for: they are
+    read when the connection is used next.
+
+    - told - is called once, from any thread, with their replies or with what went wrong.
+    """
+
+    commands: Sequence[Command]
+    told: Callable[[list[Any] | BaseException], None]
 
 
 class Send(Effect):
@@ -28,9 +41,10 @@ class Send(Effect):
     - within - seconds, beyond what it blocks, after which a reply is of no use any more.
     - unless - given where nobody needs the replies, and the next thing the caller does is to wait:
       then there may be none, and this is called if the commands fail.
+    - behind - what goes along; only with commands that do not block.
     """
 
-    __slots__ = ("blocks", "commands", "unless", "within")
+    __slots__ = ("behind", "blocks", "commands", "unless", "within")
 
     def __init__(
         self,
@@ -38,7 +52,9 @@ class Send(Effect):
         blocks: float = 0,
         within: float = math.inf,
         unless: Callable[[], None] | None = None,
+        behind: Behind | None = None,
     ) -> None:
+        self.behind = behind
         self.commands = commands
         self.blocks = blocks
         self.within = within

@@ -124,7 +124,7 @@ class Pool:
         link = self._take(within)
         try:
             link.send(packed(commands), within)
-            replies = [link.read() for _ in commands]
+            replies = link.read(len(commands))
         except BaseException:
             link.close()  # a late reply must not be read as that of the next command
             raise

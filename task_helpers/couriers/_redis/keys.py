@@ -68,6 +68,11 @@ class QueueKeys:
         lines = [self.pending, self.ranked, self.delayed, self.wake, self.sequence]
         return [self.tasks, *lines, self.weights, self.flights]
 
+    def for_finishing(self, token: bytes, now: int) -> list[bytes]:
+        dead = [self.dead, self.dead_tasks, self.dead_outcomes]
+        rest = [self.counts(now), self.drain, self.progress, self.weights, self.flights]
+        return [self.tasks, self.leases, self.batch(token), self.crashes, *dead, *rest]
+
     def batch(self, token: bytes) -> bytes:
         return self._batch + token
 

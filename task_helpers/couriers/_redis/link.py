@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import hiredis
 import redis
 
-from task_helpers.couriers._redis.commands import Command
+from task_helpers.couriers._redis.commands import Behind, Command
 from task_helpers.couriers._redis.errors import reply_error
 
 SHORTEST_TIMEOUT = 0.01
@@ -41,13 +41,30 @@ class Link:
         self._connection = connection
         self._socket = connection._sock
         self._reader = hiredis.Reader(replyError=reply_error, protocolError=redis.InvalidResponse)
+        self._owed: Behind | None = None  # was sent, and its replies are read before all others
+        self._behind: Behind | None = None  # the same, but behind what was sent just now
 
     def send(self, packed: bytes, seconds: float) -> None:
         """Raises `TimeoutError` when the other end takes nothing for so many seconds."""
         self._socket.settimeout(max(seconds, SHORTEST_TIMEOUT))
         self._socket.sendall(packed)
 
-    def read(self) -> Any:
+    def send_behind(self, behind: Behind) -> None:
+        """
+        After commands whose replies are read now. In a packet of its own: Redis answers only when
+        it has done all that it found in one.
+        """
+        self._socket.sendall(packed(behind.commands))
+        self._behind = behind
+
+    def read(self, count: int) -> list[Any]:
+        """The replies of the last commands, see `reply`; before them those that are owed."""
+        if owed := self._owed:
+            owed.told([self.reply() for _ in owed.commands])
+        self._owed, self._behind = self._behind, None
+        return [self.reply() for _ in range(count)]
+
+    def reply(self) -> Any:
         """
         The next reply, an error of the server as a value. Raises `TimeoutError` when nothing has
         come for the seconds of the last `send` or `patience`: what came of it until then is kept.
@@ -65,6 +82,8 @@ class Link:
 
     def close(self) -> None:
         self._connection.disconnect()
+        for behind in filter(None, (self._owed, self._behind)):
+            behind.told(redis.ConnectionError("the connection was closed"))
 
 
 def packed(commands: Iterable[Command]) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any
 
 import redis
 
-from task_helpers.couriers._redis.commands import Command
+from task_helpers.couriers._redis.commands import Behind, Command
 from task_helpers.couriers._redis.connections import SOCKET_TIMEOUT, Connector, is_demoted
 from task_helpers.couriers._redis.link import Link, packed
 from task_helpers.forks import restart_after_fork
@@ -70,19 +70,28 @@ class Shared:
         commands: Sequence[Command],
         within: float,
         unless: Callable[[], None] | None = None,
+        behind: Behind | None = None,
     ) -> list[Any]:
         """As that of `Pool`; no replies where there is an `unless` and somebody else leads."""
         data, count, within = packed(commands), len(commands), min(max(within, 0.0), SOCKET_TIMEOUT)
         if self._led.acquire(blocking=False):
-            return self._alone(data, count, within)
+            return self._alone(data, count, within, behind)
+        if behind:
+            return self._with_all(data, count, within, behind)
         return self._together(Request(data, count, unless), within)
 
-    def _alone(self, data: bytes, count: int, within: float) -> list[Any]:
+    def _alone(
+        self, data: bytes, count: int, within: float, behind: Behind | None = None
+    ) -> list[Any]:
         try:
             link = self._sent(data, within)
-            replies = [link.read() for _ in range(count)]
-        except BaseException:
+            if behind:
+                link.send_behind(behind)
+            replies = link.read(count)
+        except BaseException as error:
             self._hang_up()
+            if behind:
+                behind.told(error)
             raise
         else:
             if is_demoted(replies):
@@ -90,6 +99,17 @@ class Shared:
             return replies
         finally:
             self._pass_on()
+
+    def _with_all(self, data: bytes, count: int, within: float, behind: Behind) -> list[Any]:
+        """Where others send too nobody reads later."""
+        request = Request(data + packed(behind.commands), count + len(behind.commands))
+        try:
+            replies = self._together(request, within)
+        except BaseException as error:
+            behind.told(error)
+            raise
+        behind.told(replies[count:])
+        return replies[:count]
 
     def _together(self, request: Request, within: float) -> list[Any]:
         until = time.monotonic() + within
@@ -145,7 +165,7 @@ class Shared:
         try:
             link = self._sent(b"".join([each.packed for each in packet]), within)
             for each in packet:
-                each.replies = [link.read() for _ in range(each.count)]
+                each.replies = link.read(each.count)
         except BaseException as error:
             self._hang_up()
             _fail(packet, error)

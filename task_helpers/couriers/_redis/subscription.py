@@ -51,7 +51,7 @@ class Subscription:
         link = self._link or self._connect()
         link.patience(seconds)
         try:
-            message = link.read()
+            message = link.reply()
         except TimeoutError:
             self._read_at = time.monotonic()
             self._check_silence(link)

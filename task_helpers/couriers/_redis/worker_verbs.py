@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from task_helpers.couriers._chunks import chunks
-from task_helpers.couriers._redis.commands import Argument, Command
+from task_helpers.couriers._redis.commands import Argument, Behind, Command, script
 from task_helpers.couriers._redis.ending import by_bucket, finish_calls, ids_by_channel
 from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers._redis.verbs import Verbs
-from task_helpers.couriers.parcels import Again, Ends, Line, Reclaimed, Taken, TakeOptions
+from task_helpers.couriers.parcels import Again, Ends, HandOver, Line, Reclaimed, Taken, TakeOptions
 from task_helpers.couriers.store import CONVICTING_CRASHES, PROGRESS_KEPT_MS, WORKER_FORGOTTEN_MS
 from task_helpers.effects import Flow
 from task_helpers.ids import made_at_ms
@@ -18,6 +18,8 @@ from task_helpers.ids import made_at_ms
 
 class WorkerVerbs(Verbs):
     """See `Store`."""
+
+    takes_along = True
 
     def take(
         self,
@@ -28,13 +30,14 @@ class WorkerVerbs(Verbs):
         wait: float = 0,
         **how: Unpack[TakeOptions],
     ) -> Flow[Taken]:
-        keys = self._of(queue)
+        keys, along = self._of(queue), how.get("along")
         reply = yield from self._ask.script(
             "take",
             [*keys.for_taking, keys.batch(token)],
             [token, max_count, lease, int(how.get("beside", False)), how.get("max_weight") or 0],
             after=_blocking(keys, wait),
             blocks=wait,
+            behind=along and (yield from self._behind(queue, along)),
         )
         ids, envelopes, now, next_due, overdue, suspects = reply
         self._clock.set(now)
@@ -80,30 +83,37 @@ class WorkerVerbs(Verbs):
     def _finish_in_one_call(
         self, queue: str, token: bytes, ends: Sequence[Ends], last: bool
     ) -> Flow[set[bytes]]:
-        keys, options, now = self._of(queue), self._options, (yield from self.now())
+        names, arguments = self._finishing(queue, token, ends, last, (yield from self.now()))
+        return set((yield from self._ask.script("finish", names, arguments)))
+
+    def _behind(self, queue: str, along: HandOver) -> Flow[Behind]:
+        now = yield from self.now()
+        finishing = self._finishing(queue, along.token, along.ends, True, now)
+
+        def told(replies: list[Any] | BaseException) -> None:
+            came = replies if isinstance(replies, BaseException) else replies[0]
+            along.told(came if isinstance(came, BaseException) else set(came))
+
+        return Behind([script("finish").by_digest(*finishing)], told)
+
+    def _finishing(
+        self, queue: str, token: bytes, ends: Sequence[Ends], last: bool, now: int
+    ) -> tuple[list[bytes], list[Argument]]:
+        """Keys and arguments of the script."""
+        keys, options = self._of(queue), self._options
         groups = [group for each in ends for group in by_bucket(each, keys.bucket)]
         count, hints = sum(len(group.ids) for group in groups), ids_by_channel(ends)
-        names = [keys.tasks, keys.leases, keys.batch(token), keys.crashes]
-        names += [keys.dead, keys.dead_tasks, keys.dead_outcomes, keys.counts(now), keys.drain]
-        refused = yield from self._ask.script(
-            "finish",
-            [
-                *names,
-                keys.progress,
-                keys.weights,
-                keys.flights,
-                *(group.bucket for group in groups),
-            ],
-            [
-                *(token, options.result_ttl_ms, int(last), options.max_dead_letters),
-                *(count, len(hints)),
-                *(value for group in groups for value in (group.way, len(group.ids))),
-                *(value for hint in hints.items() for value in self._hint(*hint, count)),
-                *(task_id for group in groups for task_id in group.ids),
-                *(outcome for group in groups for outcome in group.outcomes),
-            ],
-        )
-        return set(refused)
+        return [
+            *keys.for_finishing(token, now),
+            *(group.bucket for group in groups),
+        ], [
+            *(token, options.result_ttl_ms, int(last), options.max_dead_letters),
+            *(count, len(hints)),
+            *(value for group in groups for value in (group.way, len(group.ids))),
+            *(value for hint in hints.items() for value in self._hint(*hint, count)),
+            *(task_id for group in groups for task_id in group.ids),
+            *(outcome for group in groups for outcome in group.outcomes),
+        ]
 
     def retry(self, queue: str, token: bytes, tasks: Sequence[Again]) -> Flow[set[bytes]]:
         keys = self._of(queue)

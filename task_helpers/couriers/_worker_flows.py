@@ -24,7 +24,6 @@ class WorkerFlows(TakingFlows, ReturningFlows):
 
     def renew(self, queue_name: str, worker: str, task_ids: Iterable[UUID] | None) -> Flow[None]:
         """A batch that is lost is dropped: its errors would be refused, its successes may count."""
-        yield from self._hand_over_owed()
         queue = valid_queue_name(queue_name)
         claims = self._claims_of(queue, task_ids)
         claims += [claim for claim in self._claims.held(queue) if claim.ending]
@@ -36,6 +35,7 @@ class WorkerFlows(TakingFlows, ReturningFlows):
                 claim.until = until
             elif self._claims.drop(claim):
                 logger.warning("A batch in queue %s is not leased to this worker any more.", queue)
+        yield from self._hand_over_owed()
 
     def release(self, queue_name: str, task_ids: Iterable[UUID] | None) -> Flow[None]:
         yield from self._hand_over_owed()

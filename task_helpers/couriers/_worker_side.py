@@ -50,7 +50,7 @@ class WorkerSide:
         self.worker_id = os.urandom(8)
         self._claims = Claims()
         self._look_at: dict[str, float] = {}  # queue -> when to look into it, `time.monotonic()`
-        self._owed: deque[tuple[Claim, Sequence[Ends]]] = deque()  # ends that nobody has written yet
+        self._owed: deque[tuple[Claim, Sequence[Ends]]] = deque()  # ends that are to be written
         self._unanswered: dict[str, bytes] = {}  # queue -> token of a take that got no answer
 
     def _finish_soon(self, queue: str, claim: Claim | None, ends: Sequence[Ends]) -> Flow[None]:

@@ -221,12 +221,19 @@ class AsyncWorkerTaskCourier(AsyncTaskCourier):
         await self._run(self._worker.give(queue_name, [(task_id, task_result)]))
 
     async def bulk_return_task_results(
-        self, queue_name: str, tasks: Iterable[Task], retry: RetryPolicy | None = None
+        self,
+        queue_name: str,
+        tasks: Iterable[Task],
+        retry: RetryPolicy | None = None,
+        *,
+        soon: bool = False,
     ) -> None:
-        await self._run(self._worker.give(queue_name, tasks, retry))
+        await self._run(self._worker.give(queue_name, tasks, retry, soon))
 
-    async def acknowledge_tasks(self, queue_name: str, task_ids: Iterable[UUID]) -> None:
-        await self._run(self._worker.acknowledge(queue_name, task_ids))
+    async def acknowledge_tasks(
+        self, queue_name: str, task_ids: Iterable[UUID], *, soon: bool = False
+    ) -> None:
+        await self._run(self._worker.acknowledge(queue_name, task_ids, soon))
 
     async def renew_leases(
         self, queue_name: str, worker_name: str, task_ids: Iterable[UUID] | None = None

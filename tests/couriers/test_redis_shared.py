@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -12,6 +13,7 @@ import pytest
 import redis
 
 from task_helpers.couriers._redis import shared as shared_module
+from task_helpers.couriers._redis.commands import Behind
 from task_helpers.couriers._redis.connections import Connector
 from task_helpers.couriers._redis.link import Link
 from task_helpers.couriers._redis.shared import Shared
@@ -35,11 +37,11 @@ class HeldLink:
         self.sent += packed
         self._link.send(packed, seconds)
 
-    def read(self) -> Any:
+    def read(self, count: int) -> list[Any]:
         assert self.open.wait(10)
         if self.broken:
             raise self.broken
-        return self._link.read()
+        return self._link.read(count)
 
     def close(self) -> None:
         self._link.close()
@@ -302,3 +304,56 @@ def test_a_broken_connection_is_told_to_those_who_left(
     assert failed.wait(5)
     assert len(packets) == 1
     assert shared.exchange(ECHO, 5) == [b"hello"]
+
+
+def behind(text: str, told: list[Any]) -> Behind:
+    return Behind([("ECHO", text), ("ECHO", text * 2)], told.append)
+
+
+def test_what_goes_behind_is_read_with_what_comes_next(shared: Shared) -> None:
+    told = list[Any]()
+    # given replies that nobody has read yet
+    assert shared.exchange(ECHO, 5, behind=behind("later", told)) == [b"hello"]
+    assert told == []
+    # when the connection is used again, with more behind it
+    assert shared.exchange(ECHO, 5, behind=behind("last", told)) == [b"hello"]
+    # then each is told once, and nobody gets the replies of another
+    assert told == [echoed("later")]
+    assert shared.exchange(ECHO, 5) == [b"hello"]
+    assert told == [echoed("later"), echoed("last")]
+
+
+def test_where_others_send_too_it_is_read_at_once(shared: Shared, held: HeldLink) -> None:
+    told = list[Any]()
+    [leader] = asking(shared, "a")
+    follower = in_thread(lambda: shared.exchange(ECHO, 5, behind=behind("b", told)))
+    wait_until(lambda: shared._waiting)
+    held.open.set()
+    assert (leader.result(5), follower.result(5)) == (echoed("a"), [b"hello"])
+    assert told == [echoed("b")]
+
+
+def test_what_went_behind_a_connection_that_ended_is_told(shared: Shared) -> None:
+    told = list[Any]()
+    shared.exchange(ECHO, 5, behind=behind("lost", told))
+    # when it breaks before the replies are read
+    assert shared._link
+    shared._link._socket.shutdown(socket.SHUT_RDWR)
+    with pytest.raises((redis.ConnectionError, OSError)):
+        shared.exchange(ECHO, 5, behind=behind("never sent", told))
+    # then both are told, each once
+    assert [type(error) for error in told] == [redis.ConnectionError, BrokenPipeError]
+
+
+def test_what_goes_behind_is_told_when_there_is_no_connection(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = list[Any]()
+
+    def refused(within: float) -> NoReturn:
+        raise redis.ConnectionError("refused")
+
+    monkeypatch.setattr(shared._connector, "link", refused)
+    with pytest.raises(redis.ConnectionError):
+        shared.exchange(ECHO, 5, behind=behind("a", told))
+    assert [str(error) for error in told] == ["refused"]

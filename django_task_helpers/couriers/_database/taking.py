@@ -45,7 +45,8 @@ class Taking(Verbs):
         wait: float = 0,
         **how: Unpack[TakeOptions],
     ) -> Flow[Taken]:
-        take = partial(self._take, queue, token, max_count, lease, **how)
+        beside, max_weight = how.get("beside", False), how.get("max_weight")
+        take = partial(self._take, queue, token, max_count, lease, beside, max_weight)
         until, pacing = time.monotonic() + wait, self._known[queue].pacing
         while not (taken := (yield from self._ask.query(take))).tasks:
             if (left := until - time.monotonic()) <= 0:
@@ -72,8 +73,8 @@ class Taking(Verbs):
         token: bytes,
         max_count: int,
         lease: int,
-        beside: bool = False,
-        max_weight: int | None = None,
+        beside: bool,
+        max_weight: int | None,
     ) -> Taken:
         now, ahead = self._now(), claims.ahead(self._using, queue, token)
         if _is_due(ahead.due, now):

@@ -119,8 +119,8 @@ class MemoryQueue:
         max_count: int,
         lease: int,
         now: int,
-        beside: bool = False,
-        max_weight: int | None = None,
+        beside: bool,
+        max_weight: int | None,
     ) -> Batch:
         """The same token gives the same batch, with a fresh lease."""
         self._promote(now)

@@ -173,10 +173,11 @@ class MemoryStore:
     ) -> Flow[Taken]:
         place = self._server.place(queue)
         state = place.queue
+        beside, max_weight = how.get("beside", False), how.get("max_weight")
 
         def act() -> Taken:
             now = self._server.now()
-            batch = state.take(token, max_count, lease, now, **how)
+            batch = state.take(token, max_count, lease, now, beside, max_weight)
             place.wake = state.has_waiting()
             next_due = min((due for due, _ in state.delayed.values()), default=None)
             tasks = [(i, state.tasks[i]) for i in batch.ids if i in state.tasks]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -10,7 +11,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from task_helpers.couriers._loops import PerLoop
 from task_helpers.couriers._redis.async_connections import AsyncConnector
 from task_helpers.couriers._redis.async_hints import AsyncHints
-from task_helpers.couriers._redis.commands import Send
+from task_helpers.couriers._redis.commands import Behind, Command, Send
 from task_helpers.couriers._redis.connections import SOCKET_TIMEOUT
 from task_helpers.couriers._redis.pipeline import Pipeline
 from task_helpers.effects import Effect, Listen, Sleep
@@ -52,10 +53,27 @@ class LoopConnections:
         within = min(max(send.blocks + send.within, 0.0), SOCKET_TIMEOUT)
         if send.blocks:
             return await self._exchange_blocking(send, within)
+        if send.behind:
+            return await self._exchange_all(send.commands, send.behind, within)
+        return await self._exchange_shared(send.commands, within)
+
+    async def _exchange_shared(self, commands: Sequence[Command], within: float) -> list[Any]:
         shared = self._shared
         if shared is None or not shared.is_open():
             shared = await self._connected(within)
-        return await shared.exchange(send.commands, within)
+        return await shared.exchange(commands, within)
+
+    async def _exchange_all(
+        self, commands: Sequence[Command], behind: Behind, within: float
+    ) -> list[Any]:
+        """A coroutine that waits for all of the replies holds nobody up."""
+        try:
+            replies = await self._exchange_shared([*commands, *behind.commands], within)
+        except BaseException as error:
+            behind.told(error)
+            raise
+        behind.told(replies[len(commands) :])
+        return replies[: len(commands)]
 
     async def _exchange_blocking(self, send: Send, within: float) -> list[Any]:
         connection = await self._take(within)

@@ -54,8 +54,8 @@ class Link:
         After commands whose replies are read now. In a packet of its own: Redis answers only when
         it has done all that it found in one.
         """
-        self._socket.sendall(packed(behind.commands))
         self._behind = behind
+        self._socket.sendall(packed(behind.commands))
 
     def read(self, count: int) -> list[Any]:
         """The replies of the last commands, see `reply`; before them those that are owed."""

@@ -86,7 +86,8 @@ class Shared:
         try:
             link = self._sent(data, within)
             if behind:
-                link.send_behind(behind)
+                passed, behind = behind, None  # from now on it is told by the link
+                link.send_behind(passed)
             replies = link.read(count)
         except BaseException as error:
             self._hang_up()

@@ -49,6 +49,11 @@ class Shift:
     pacing: Pacing = field(default_factory=Pacing)
     stopping: bool = False  # no Event: its lock may be held when a signal calls `stop`
 
+    @property
+    def hurry(self) -> dict[str, bool]:
+        """For the courier that is given the results; nothing where it need not know of that."""
+        return {"soon": True} if self.hurries else {}
+
     @contextmanager
     def holding(self, tasks: list[Task]) -> Iterator[None]:
         """Inside, these are the tasks at hand."""

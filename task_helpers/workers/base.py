@@ -134,8 +134,8 @@ class BaseWorker(WorkerFields):
     def return_task_results(self, tasks: list[Task]) -> None:
         """Returns [(task_id, task_result), ...] to the clients and acknowledges the tasks."""
         if self.needs_result_returning:
-            give = self.task_courier.bulk_return_task_results
-            give(self.queue_name, tasks, self._policy(), soon=self._shift.hurries)
+            give, hurry = self.task_courier.bulk_return_task_results, self._shift.hurry
+            give(self.queue_name, tasks, self._policy(), **hurry)
         else:
             self._acknowledge(tasks)
 
@@ -295,7 +295,7 @@ class BaseWorker(WorkerFields):
         done = [task_id for task_id, result in tasks if not isinstance(result, Exception)]
         if failed:
             self.task_courier.bulk_return_task_results(self.queue_name, failed, self._policy())
-        self.task_courier.acknowledge_tasks(self.queue_name, done, soon=self._shift.hurries)
+        self.task_courier.acknowledge_tasks(self.queue_name, done, **self._shift.hurry)
 
     def _next_plan(self) -> Plan:
         """What the next batch may be."""

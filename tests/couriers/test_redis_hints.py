@@ -165,7 +165,7 @@ def test_an_interrupted_leader_leaves_a_channel_that_works(
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(link, "read", interrupted)
+    monkeypatch.setattr(link, "reply", interrupted)
     publisher.hint(A)
     with pytest.raises(KeyboardInterrupt):
         listen(hints, waiter, 5)

@@ -9,7 +9,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_task_helpers.couriers._database.ranks import Stage
-from django_task_helpers.couriers._database.vendors import execute, marks, parts_of, rows_of
+from django_task_helpers.couriers._database.vendors import among, execute, parts_of, rows_of
 from django_task_helpers.models import Batch, State, Task
 
 _TASKS, _BATCHES = Task._meta.db_table, Batch._meta.db_table
@@ -79,13 +79,15 @@ def is_waiting(using: str, queue: str) -> bool:
 def run(using: str, ids: Sequence[bytes], token: bytes) -> dict[bytes, bytes]:
     """Moves waiting tasks into a batch; their envelopes by id."""
     connection = connections[using]
-    changed = f"UPDATE {_TASKS} SET state = {State.RUNNING:d}, token = %s WHERE id IN"
+    changed = f"UPDATE {_TASKS} SET state = {State.RUNNING:d}, token = %s WHERE id"
     if connection.vendor == "mysql":
         for part in parts_of(ids):
-            execute(connection, f"{changed} ({marks(part)})", [token, *part])
+            some, values = among(connection, part)
+            execute(connection, f"{changed} {some}", [token, *values])
         return dict(rows_of(using, Task, ("id", "envelope"), ids))
     found: dict[bytes, bytes] = {}
     for part in parts_of(ids):
-        sql = f"{changed} ({marks(part)}) RETURNING id, envelope"
-        found.update(execute(connection, sql, [token, *part]))
+        some, values = among(connection, part)
+        sql = f"{changed} {some} RETURNING id, envelope"
+        found.update(execute(connection, sql, [token, *values]))
     return found

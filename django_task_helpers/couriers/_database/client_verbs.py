@@ -55,7 +55,8 @@ class ClientVerbs(Admission):
         if repeated:
             ended = self._outcomes(queue, [task_id for task_id, _ in tasks])
             tasks = [task for task in tasks if task[0] not in ended]
-        with self._writing():
+        alone = len(tasks) == 1 and not (self._door.bounded or self._read)
+        with self._writing(alone):
             self._admit(queue, [task_id for task_id, _ in tasks], admitted, place, now)
             self._insert(queue, tasks, place, now)
             self._forget_read(queue)

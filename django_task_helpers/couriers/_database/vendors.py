@@ -11,6 +11,7 @@ from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.constants import OnConflict
 
+from django_task_helpers.couriers._database.arrays import selected
 from django_task_helpers.couriers._database.turns import Turns
 from django_task_helpers.models import Batch
 
@@ -35,12 +36,16 @@ def clock_of(connection: BaseDatabaseWrapper) -> int:
 
 
 @contextmanager
-def writing(using: str, turns: Turns) -> Iterator[None]:
+def writing(using: str, turns: Turns, alone: bool = False) -> Iterator[None]:
     """
-    A transaction. SQLite lets one that has read wait for no other writer, it fails: so there the
+    A transaction; where a statement is alone, none but its own. SQLite lets one that has read wait for no other writer, it fails: so there the
     first statement is a write, of nothing.
     """
     connection = connections[using]
+    if alone and not connection.in_atomic_block:
+        with turns.taken(connection):
+            yield
+        return
     with turns.taken(connection), transaction.atomic(using=using):
         if connection.vendor == "sqlite":
             with connection.cursor() as cursor:
@@ -71,16 +76,20 @@ def insert(
     quoted, on_conflict = connection.ops.quote_name, _on_conflict(connection, columns, changes)
     names = ", ".join(map(quoted, columns))
     statement, suffix = on_conflict
-    head = f"{statement} {quoted(model._meta.db_table)} ({names}) VALUES "
-    row = f"({', '.join(['%s'] * len(columns))})"
+    head = f"{statement} {quoted(model._meta.db_table)} ({names})"
+    row = f"({marks(columns)})"
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            cursor.executemany(f"{head}{row} {suffix}", rows)
+            cursor.executemany(f"{head} VALUES {row} {suffix}", rows)
             return
         for at in range(0, len(rows), MOST_ROWS):
             some = rows[at : at + MOST_ROWS]
-            sql = f"{head}{', '.join([row] * len(some))} {suffix}"
-            cursor.execute(sql, [value for values in some for value in values])
+            if connection.vendor == "postgresql" and len(some) > 1:
+                select, values = selected(connection, model, columns, some)
+                cursor.execute(f"{head} {select} {suffix}", values)
+            else:
+                sql = f"{head} VALUES {', '.join([row] * len(some))} {suffix}"
+                cursor.execute(sql, [value for values in some for value in values])
 
 
 def add_up(
@@ -144,8 +153,9 @@ def _of_ids(
     found = list[tuple[Any, ...]]()
     where = "".join(f" AND {name} = %s" for name in equal)
     for part in parts_of(ids):
-        sql = f"{head} {model._meta.db_table} WHERE {model._meta.pk.column} IN ({marks(part)})"
-        found += execute(connection, sql + where + tail, [*part, *equal.values()])
+        some, values = among(connection, part)
+        sql = f"{head} {model._meta.db_table} WHERE {model._meta.pk.column} {some}{where}{tail}"
+        found += execute(connection, sql, [*values, *equal.values()])
     return found
 
 
@@ -163,6 +173,13 @@ def parts_of(ids: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     """SQLite may take no more than 999 values."""
     for at in range(0, len(ids), MOST_ROWS):
         yield ids[at : at + MOST_ROWS]
+
+
+def among(connection: BaseDatabaseWrapper, ids: Sequence[bytes]) -> tuple[str, Sequence[Any]]:
+    """What follows the name of a key that is one of these, and its values."""
+    if connection.vendor == "postgresql":
+        return "= ANY(%s::bytea[])", [list(ids)]
+    return f"IN ({marks(ids)})", ids
 
 
 def marks(values: Sequence[Any]) -> str:

@@ -89,8 +89,8 @@ class Verbs:
     def _now(self) -> int:
         return self._clock.now(connections[self._using])
 
-    def _writing(self) -> AbstractContextManager[None]:
-        return vendors.writing(self._using, self._turns)
+    def _writing(self, alone: bool = False) -> AbstractContextManager[None]:
+        return vendors.writing(self._using, self._turns, alone)
 
     def _of(self, model: type[M]) -> models.QuerySet[M]:
         return model._default_manager.using(self._using)

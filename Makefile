@@ -6,12 +6,12 @@
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-redis run lint test faults bench matrix clean bootstrap
+.PHONY: help demo demo-redis run lint test faults bench bench-database matrix clean bootstrap
 
 help: ## print this list
 	@echo "usage: make TARGET [PYTHON=...] [REDIS_URL=...] [ARGS=...]"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(firstword $(MAKEFILE_LIST)) \
-		| while read -r target text; do printf '  %-10s %s\n' "$$target" "$$text"; done
+		| while read -r target text; do printf '  %-14s %s\n' "$$target" "$$text"; done
 
 demo: bootstrap ## 500 concurrent requests against the example shop, checked, then exit
 	@$(python) scripts/demo.py $(ARGS)
@@ -36,6 +36,10 @@ faults: bootstrap ## kill workers, servers and connections, and count what was l
 
 bench: bootstrap ## this package, the raw limit and other queues, measured in turn (half an hour)
 	$(python) benchmarks/bench.py $(ARGS)
+
+bench-database: bootstrap ## this package and other queues on SQLite and PostgreSQL (ten minutes)
+	@scripts/install-databases
+	$(python) benchmarks/bench_database.py $(ARGS)
 
 matrix: bootstrap ## the test suite on every supported Python and Django found here
 	@scripts/install-databases

@@ -29,9 +29,9 @@ sys.path.insert(1, str(ROOT))
 import volume
 import website
 from measuring import Measurement, Place, measure
-from options import parsed
+from options import REDIS, parsed
 from report import Results, table
-from system import OWN
+from system import OURS
 from tests.faults.report import Outcome
 from tests.faults.report import table as outcome_table
 from tests.support.servers import RedisServer, redis_server
@@ -40,7 +40,7 @@ from workloads import Workload
 
 
 def main() -> int:
-    options = parsed()
+    options = parsed(REDIS)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all processes end with it
     if not redis_server():
         print("bench: no redis-server is installed: apt-get install redis-server", file=sys.stderr)
@@ -50,8 +50,8 @@ def main() -> int:
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-redis-"))
         server = stack.enter_context(RedisServer(Path(folder)))
-        about = environment(server)
-        announce(about)
+        about = environment(redis=redis_version(server))
+        announce(about, f"Redis {about['redis']}")
         results = measure_all(options, pythons, server)
         results.volumes = measure_volumes(options, server)
     about |= {"load_after": os.getloadavg(), "seconds": round(time.monotonic() - began, 1)}
@@ -69,22 +69,28 @@ def interpreters(names: Sequence[str]) -> dict[str, Path]:
     return pythons
 
 
-def environment(server: RedisServer) -> dict[str, Any]:
+def redis_version(server: RedisServer) -> str:
     with server.client() as client:
-        version = client.info("server")["redis_version"]
+        return str(client.info("server")["redis_version"])
+
+
+def environment(**stores: str) -> dict[str, Any]:
+    """
+    - stores - their versions, and what else is to be known of them, by name.
+    """
     return {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "redis": version,
+        **stores,
         "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cores": os.cpu_count(),
         "load_before": os.getloadavg(),
     }
 
 
-def announce(about: dict[str, Any]) -> None:
-    versions = f"Python {about['python']}, Redis {about['redis']}, {about['cores']} cores"
-    print(f"{about['made_at']}, {versions}, load {about['load_before'][0]:.1f}")
+def announce(about: dict[str, Any], *stores: str) -> None:
+    load = f"{about['cores']} cores, load {about['load_before'][0]:.1f}"
+    print("; ".join([about["made_at"], f"Python {about['python']}", *stores, load]))
     print("Median (least-greatest) of the rounds. Other work on the machine moves the figures,")
     print("the ratios much less: all systems are measured in turn.", flush=True)
 
@@ -97,11 +103,11 @@ def measure_all(
     with server.client() as client:
         place = Place(f"redis://127.0.0.1:{server.port}/0", client.info("server")["process_id"])
         for workload in options.workloads:
-            if workload.program not in results.rounds:
+            if workload.measured not in results.rounds:
                 ways = ways_to_do(workload, pythons, place)
                 for name in [*ways] * options.rounds:
                     client.flushall()
-                    results.add(workload.program, name, ways[name](workload))
+                    results.add(workload, name, ways[name](workload))
             print(table(results, workload), flush=True)
     return results
 
@@ -142,7 +148,7 @@ def conclude(options: argparse.Namespace, results: Results, about: dict[str, Any
     print("\n".join(["", f"floors not held: {len(broken) or 'none'}", *broken]))
     print("\n".join(["failed:", *errors] if errors else []))
     print(f"load {about['load_after'][0]:.1f}, {about['seconds']:.0f} s, written to {options.json}")
-    own_failed = any(error.startswith(OWN) for error in errors)
+    own_failed = any(error.startswith(("raw", *OURS)) for error in errors)
     return 1 if own_failed or (options.check and broken) else 0
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from client import Job
 from programs import WITHOUT_WORKER
+from system import OURS
 from workloads import Workload
 
 HERE = Path(__file__).resolve().parent
@@ -25,10 +26,10 @@ PATIENCE = 180.0
 
 @dataclass(frozen=True)
 class Place:
-    """The Redis of all measurements: its address and its process id."""
+    """The store that is measured: its address and, of a Redis, its process id."""
 
     url: str
-    pid: int
+    pid: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def _run_client(python: Path, job: Job, folder: Path) -> Measurement:
         ended = subprocess.run(
             [python, "-m", "client", job.to_json()],
             cwd=HERE,
-            env=_environment(job.system),
+            env=environment(job.system),
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -98,7 +99,7 @@ def _worker(
         process = subprocess.Popen(
             [python, "-m", "worker", name, url, ledger, program],
             cwd=HERE,
-            env=_environment(name),
+            env=environment(name),
             stdout=output,
             stderr=output,
             start_new_session=True,
@@ -110,7 +111,7 @@ def _worker(
         process.wait()
 
 
-def _environment(name: str) -> dict[str, str]:
+def environment(name: str) -> dict[str, str]:
     """Only this package is taken from the checkout: an older one of the same name is a peer."""
     variables = {key: text for key, text in os.environ.items() if key != "PYTHONPATH"}
-    return variables | {"PYTHONPATH": str(ROOT)} if name == "ours" else variables
+    return variables | {"PYTHONPATH": str(ROOT)} if name in OURS else variables

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import redis
-
 from processes import cpu_seconds
 
 
@@ -13,14 +11,12 @@ class Meter:
     """
     The CPU of processes within its `with` blocks, summed up.
 
-    - pids - by the name of the process; "redis" is one of them.
+    - pids - by the name of the process.
     """
 
-    def __init__(self, pids: dict[str, int], url: str) -> None:
+    def __init__(self, pids: dict[str, int]) -> None:
         self._pids = pids
         self._spent = dict.fromkeys(pids, 0.0)
-        self._redis = redis.Redis.from_url(url)
-        self._redis.config_resetstat()
 
     def __enter__(self) -> None:
         self._began = self._read()
@@ -35,20 +31,4 @@ class Meter:
     def figures(self, tasks: int) -> dict[str, Any]:
         """Seconds are those of 10,000 tasks."""
         per_10_000 = {name: 10_000 * spent / tasks for name, spent in self._spent.items()}
-        return {
-            "cpu_s": sum(per_10_000.values()),
-            "cpu_s_of": per_10_000,
-            "redis_us": 100 * per_10_000["redis"],
-            "commands": self._commands(tasks),
-        }
-
-    def _commands(self, tasks: int) -> dict[str, dict[str, float]]:
-        """Calls and µs per 1,000 tasks. What a script calls counts twice: there and by itself."""
-        stats = self._redis.info("commandstats")
-        return {
-            name.removeprefix("cmdstat_"): {
-                "calls": 1000 * stat["calls"] / tasks,
-                "us": 1000 * stat["usec"] / tasks,
-            }
-            for name, stat in stats.items()
-        }
+        return {"cpu_s": sum(per_10_000.values()), "cpu_s_of": per_10_000}

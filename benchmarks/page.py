@@ -1,7 +1,7 @@
 """
-Writes the figures of a run into docs/explanation/benchmarks.md, between its two marks.
+Writes the figures of a run into docs/explanation/benchmarks.md, between two marks of that page.
 
-    python benchmarks/page.py [build/bench.json]
+    python benchmarks/page.py [build/bench.json | build/bench-database.json]
 """
 
 from __future__ import annotations
@@ -15,23 +15,34 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(1, str(ROOT))
 
+from database_page import database_sections
+from markdown import about_run, about_systems, besides, median, missed, promises, spread, table
 from report import shown
 
 PAGE = ROOT / "docs" / "explanation" / "benchmarks.md"
 RUN = ROOT / "build" / "bench.json"
-BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
+BEGIN, END = "<!-- {} -->\n", "<!-- end of {} -->\n"
 
 
-def main(run: Path = RUN, page: Path = PAGE) -> None:
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    text = "\n".join(sections(json.loads(run.read_text())))
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+def main(file: Path = RUN, page: Path = PAGE) -> None:
+    run = json.loads(file.read_text())
+    if "databases" in run:
+        write(page, "figures of databases", database_sections(run))
+    else:
+        write(page, "figures", sections(run))
+
+
+def write(page: Path, name: str, parts: Iterable[str]) -> None:
+    begin, end = BEGIN.format(name), END.format(name)
+    before, _, rest = page.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    text = "\n".join(parts)
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def sections(run: dict[str, Any]) -> Iterator[str]:
     compared = [each for each in run["workloads"] if "raw" in each["systems"]]
-    yield about(run)
+    yield about_run(run, f"Redis {run['redis']}")
     yield table(["workload", "raw", "this package", "to raw", "floor"], map(own_row, compared))
     yield "### Beside other queues\n"
     head = ["", *(f"{each['number']}. {each['title']}, {each['unit']}" for each in compared)]
@@ -46,26 +57,15 @@ def sections(run: dict[str, Any]) -> Iterator[str]:
     yield "".join(f"- {line}\n" for line in about_systems(run["systems"]))
 
 
-def about(run: dict[str, Any]) -> str:
-    load = f"load {run['load_before'][0]:.1f} before and {run['load_after'][0]:.1f} after"
-    machine = f"Python {run['python']}, Redis {run['redis']}, {run['cores']} cores, {load}"
-    return (
-        f"{run['made_at'][:10]}, {machine}; medians of {run['rounds']} rounds (least–greatest).\n"
-    )
-
-
 def own_row(workload: dict[str, Any]) -> list[str]:
     raw, ours = (workload["systems"].get(name, {}) for name in ("raw", "ours"))
     ratio = ours.get("ratio_to_raw")
-    floors = (
-        f"{each['promise']}{'' if each['held'] else ' (missed)'}" for each in workload["floors"]
-    )
     return [
         f"{workload['number']}. {workload['title']}, {workload['unit']}",
         spread(raw),
         spread(ours) + besides(ours),
         "" if ratio is None else f"{ratio:.2f} ×",
-        ", ".join(floors),
+        promises(workload),
     ]
 
 
@@ -82,36 +82,6 @@ def volume_rows(volumes: Iterable[dict[str, Any]]) -> Iterator[list[str]]:
     for figure in (figure for volume in volumes for figure in volume["figures"]):
         value = f"{shown(figure['value'])} {figure['unit']}".rstrip()
         yield [figure["name"], value, figure["promise"] + missed(figure["kept"])]
-
-
-def about_systems(systems: dict[str, Any]) -> Iterator[str]:
-    for name, system in systems.items():
-        versions = ", ".join(f"{each} {number}" for each, number in system["versions"].items())
-        yield f"**{name}** ({versions}): {system['settings']}"
-
-
-def missed(held: bool) -> str:
-    return "" if held else " (missed)"
-
-
-def median(system: dict[str, Any]) -> str:
-    return shown(system["median"]) + besides(system) if "median" in system else "–"
-
-
-def spread(system: dict[str, Any]) -> str:
-    if "median" not in system:
-        return "–"
-    least, greatest = shown(system["least"]), shown(system["greatest"])
-    return f"{shown(system['median'])} ({least}–{greatest})"
-
-
-def besides(system: dict[str, Any]) -> str:
-    return "".join(f", {shown(value)} {unit}" for unit, value in system.get("besides", {}).items())
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 if __name__ == "__main__":

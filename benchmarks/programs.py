@@ -37,7 +37,8 @@ class Run:
     """
     - count - how many tasks.
     - repeats - how often it is done; the figures are medians.
-    - worker, redis - their process ids; no worker runs where none is needed.
+    - worker, redis - their process ids; 0 where there is none.
+    - meter_of - makes a meter of process ids.
     - added - how many tasks were added in all.
     """
 
@@ -47,6 +48,7 @@ class Run:
     repeats: int
     worker: int
     redis: int
+    meter_of: Callable[[dict[str, int]], Meter] = Meter
     added: int = 0
 
     def data(self, count: int | None = None) -> list[Data]:
@@ -58,7 +60,7 @@ class Run:
 
     def meter(self) -> Meter:
         pids = {"client": os.getpid(), "worker": self.worker, "redis": self.redis}
-        return Meter({name: pid for name, pid in pids.items() if pid}, self.system.url)
+        return self.meter_of({name: pid for name, pid in pids.items() if pid})
 
     def warm_up(self) -> None:
         for data in self.data(WARM_UPS):
@@ -95,7 +97,7 @@ def drain(run: Run) -> Figures:
     _wait_for_executions(run, run.added)
     meter, rates = run.meter(), []
     for _ in range(run.repeats):
-        os.kill(run.worker, signal.SIGSTOP)
+        _hold_worker(run)
         run.system.add_many(run.data())
         with meter:
             began = time.monotonic()
@@ -103,6 +105,15 @@ def drain(run: Run) -> Figures:
             _wait_for_executions(run, run.added)
         rates.append(run.count / (run.ledger.last - began))
     return {"rate": statistics.median(rates), **meter.figures(run.count * run.repeats)}
+
+
+def _hold_worker(run: Run) -> None:
+    """Not while it has a lock that the client needs."""
+    os.kill(run.worker, signal.SIGSTOP)
+    while not run.system.can_write():
+        os.kill(run.worker, signal.SIGCONT)
+        time.sleep(0.005)
+        os.kill(run.worker, signal.SIGSTOP)
 
 
 def round_trip(run: Run) -> Figures:

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from measuring import Measurement
-from system import OWN
 from tests.faults.report import Outcome
 from workloads import Floor, Workload
 
@@ -33,7 +32,7 @@ class Spread:
 class Verdict:
     """A floor beside what was measured; `value` None: it was not."""
 
-    workload: int
+    workload: Workload
     floor: Floor
     value: float | None
 
@@ -43,7 +42,8 @@ class Verdict:
 
     def __str__(self) -> str:
         value = "not measured" if self.value is None else shown(self.value)
-        return f"workload {self.workload}: {value}, promised {self.floor}"
+        where = f"{self.workload.number}{_where(self.workload)}"
+        return f"workload {where}: {value}, promised {self.floor}"
 
 
 @dataclass
@@ -51,45 +51,53 @@ class Results:
     """
     All measurements of a run.
 
-    - rounds - by program and system, in the order of time.
+    - rounds - by what is measured and system, in the order of time.
     - volumes - of the workloads that are measured once, of this package alone.
     """
 
     rounds: dict[str, dict[str, list[Measurement]]] = field(default_factory=dict)
     volumes: Sequence[Outcome] = ()
 
-    def add(self, program: str, system: str, measurement: Measurement) -> None:
-        self.rounds.setdefault(program, {}).setdefault(system, []).append(measurement)
+    def add(self, workload: Workload, system: str, measurement: Measurement) -> None:
+        self.rounds.setdefault(workload.measured, {}).setdefault(system, []).append(measurement)
 
-    def spread(self, program: str, system: str, figure: str) -> Spread | None:
-        measurements = self.rounds.get(program, {}).get(system, ())
+    def spread(self, workload: Workload, system: str, figure: str = "") -> Spread | None:
+        figure = figure or workload.figure
+        measurements = self.rounds.get(workload.measured, {}).get(system, ())
         values = [each.figures[figure] for each in measurements if figure in each.figures]
         return Spread.of(values) if values else None
 
     def ratio(self, workload: Workload, system: str, figure: str = "") -> float | None:
-        """Of the medians, to the raw limit's."""
-        figure = figure or workload.figure
-        mine = self.spread(workload.program, system, figure)
-        raw = self.spread(workload.program, "raw", figure)
-        return mine.median / raw.median if mine and raw else None
+        """Of the medians, to that of the raw limit or of the best peer."""
+        mine = self.spread(workload, system, figure)
+        spreads = (self.spread(workload, limit, figure) for limit in workload.limits)
+        medians = [spread.median for spread in spreads if spread]
+        if mine is None or not medians:
+            return None
+        best = max if (figure or workload.figure) == "rate" else min
+        return mine.median / best(medians)
 
     def verdicts(self, workloads: Sequence[Workload]) -> list[Verdict]:
         return [
-            Verdict(workload.number, floor, self._value(workload, floor))
+            Verdict(workload, floor, self._value(workload, floor))
             for workload in workloads
             for floor in workload.floors
         ]
 
     def _value(self, workload: Workload, floor: Floor) -> float | None:
         if floor.of:
-            return self.ratio(workload, "ours", floor.figure)
-        mine = self.spread(workload.program, "ours", floor.figure or workload.figure)
+            return self.ratio(workload, workload.ours, floor.figure)
+        mine = self.spread(workload, workload.ours, floor.figure)
         return mine.median if mine else None
 
     def broken(self, workloads: Sequence[Workload]) -> list[str]:
         """The floors that do not hold, in words. Ratios need both, this package and the limit."""
         systems = {system for systems in self.rounds.values() for system in systems}
-        judged = workloads if systems >= set(OWN) else ()
+        judged = [
+            workload
+            for workload in workloads
+            if workload.ours in systems and not systems.isdisjoint(workload.limits)
+        ]
         verdicts = [str(verdict) for verdict in self.verdicts(judged) if not verdict.held]
         return verdicts + [
             f"workload {outcome.family}: {figure}, promised {figure.promise}"
@@ -102,8 +110,8 @@ class Results:
         """Each once, however many rounds it spoiled."""
         volumes = [f"ours, {each.family}: {each.error}" for each in self.volumes if each.error]
         found = [
-            f"{system}, {program}: {measurement.error}"
-            for program, systems in self.rounds.items()
+            f"{system}, {measured}: {measurement.error}"
+            for measured, systems in self.rounds.items()
             for system, measurements in systems.items()
             for measurement in measurements
             if measurement.error
@@ -129,35 +137,35 @@ class Results:
 
 
 def table(results: Results, workload: Workload) -> str:
-    title = f"\n{workload.number}. {workload.title}, {workload.unit}"
-    systems = results.rounds[workload.program]
+    title = f"\n{workload.number}. {workload.title}, {workload.unit}{_where(workload)}"
+    systems = results.rounds[workload.measured]
     return "\n".join([title, *(_line(results, workload, system) for system in systems)])
 
 
 def _line(results: Results, workload: Workload, system: str) -> str:
-    spread = results.spread(workload.program, system, workload.figure)
+    spread = results.spread(workload, system)
     if spread is None:
         return f"   {system:<20} failed, see below"
     ratio = results.ratio(workload, system)
-    compared = "" if ratio is None or system == "raw" else f", {ratio:.3g} × raw"
+    compared = "" if ratio is None or system == "raw" else f", {ratio:.3g} × {workload.limit}"
     return f"   {system:<20} {spread}{compared}{_besides(results, workload, system)}"
 
 
 def _besides(results: Results, workload: Workload, system: str) -> str:
     spreads = (
-        (results.spread(workload.program, system, figure), unit)
-        for figure, unit in workload.besides
+        (results.spread(workload, system, figure), unit) for figure, unit in workload.besides
     )
     return "".join(f", {shown(spread.median)} {unit}" for spread, unit in spreads if spread)
 
 
 def _as_json(results: Results, workload: Workload) -> dict[str, Any]:
-    systems = results.rounds[workload.program]
+    systems = results.rounds[workload.measured]
     return {
         "number": workload.number,
         "title": workload.title,
         "figure": workload.figure,
         "unit": workload.unit,
+        "database": workload.database,
         "floors": [
             {"promise": str(verdict.floor), "value": verdict.value, "held": verdict.held}
             for verdict in results.verdicts([workload])
@@ -167,19 +175,23 @@ def _as_json(results: Results, workload: Workload) -> dict[str, Any]:
 
 
 def _system_as_json(results: Results, workload: Workload, system: str) -> dict[str, Any]:
-    measurements = results.rounds[workload.program][system]
-    spread = results.spread(workload.program, system, workload.figure)
+    measurements = results.rounds[workload.measured][system]
+    spread = results.spread(workload, system)
     return {
         **(asdict(spread) if spread else {}),
-        "ratio_to_raw": results.ratio(workload, system),
+        f"ratio_to_{workload.limit.replace(' ', '_')}": results.ratio(workload, system),
         "besides": {
             unit: beside.median
             for figure, unit in workload.besides
-            if (beside := results.spread(workload.program, system, figure))
+            if (beside := results.spread(workload, system, figure))
         },
         "rounds": [measurement.figures for measurement in measurements],
         "errors": [measurement.error for measurement in measurements if measurement.error],
     }
+
+
+def _where(workload: Workload) -> str:
+    return f", on {workload.database}" if workload.database else ""
 
 
 def shown(value: float) -> str:

@@ -12,6 +12,14 @@ OWN = ("raw", "ours")
 PEERS = ("celery", "rq", "dramatiq", "huey", "saq", "predecessor")
 SYSTEMS = (*OWN, *PEERS)
 
+ON_DATABASE = "ours_on_database"
+DATABASE_PEERS = ("django_tasks_db", "django_ox", "procrastinate")
+DATABASE_SYSTEMS = (ON_DATABASE, *DATABASE_PEERS)
+DATABASES = ("sqlite", "postgresql")
+ONLY_ON = {"procrastinate": "postgresql"}
+
+OURS = ("ours", ON_DATABASE)
+
 TIMEOUT = 60.0
 """Seconds after which a result counts as not coming."""
 
@@ -36,6 +44,9 @@ class System:
         self.url = url
         self.results = results
 
+    def prepare(self) -> None:
+        """Makes its tables, where it keeps tasks in a database."""
+
     # --- The client
 
     def add(self, data: Data) -> Any:
@@ -53,6 +64,10 @@ class System:
         """Safe to be called by many threads."""
         return self.wait([self.add(data)])[0]
 
+    def can_write(self) -> bool:
+        """Whether nobody else has a lock on the whole of the store."""
+        return True
+
     # --- The worker
 
     def work(self, ledger: Ledger) -> None:
@@ -62,4 +77,5 @@ class System:
 
 def system(name: str) -> type[System]:
     """The module of each has one class of this name."""
-    return import_module(f"peers.{name}" if name in PEERS else name).Measured
+    is_peer = name in (*PEERS, *DATABASE_PEERS)
+    return import_module(f"peers.{name}" if is_peer else name).Measured

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
+
+from system import DATABASE_PEERS, DATABASES, ON_DATABASE
 
 
 @dataclass(frozen=True)
@@ -11,13 +14,14 @@ class Floor:
     """
     What must hold of our median.
 
-    - of - "raw": it is a ratio to the raw limit's median of the same run; "": an absolute value.
+    - of - it is a ratio to the median of the raw limit or of the best peer in the same run; "": an
+      absolute value.
     - figure - where it is not that of the workload.
     """
 
     limit: float
     kind: Literal["at least", "at most"]
-    of: Literal["raw", ""] = "raw"
+    of: Literal["raw", "best peer", ""] = "raw"
     figure: str = ""
     unit: str = ""
 
@@ -26,7 +30,7 @@ class Floor:
 
     def __str__(self) -> str:
         sign = "≥" if self.kind == "at least" else "≤"
-        return f"{sign} {self.limit:g} {'× raw' if self.of else self.unit}".rstrip()
+        return f"{sign} {self.limit:g} {f'× {self.of}' if self.of else self.unit}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Workload:
     - count - how many tasks.
     - repeats - within one process, because the fast ones need only milliseconds.
     - besides - other figures to be shown, and their units.
+    - database - where the tasks are; "": in Redis.
     """
 
     number: int
@@ -48,6 +53,26 @@ class Workload:
     repeats: int
     floors: tuple[Floor, ...] = ()
     besides: tuple[tuple[str, str], ...] = ()
+    database: str = ""
+
+    @property
+    def measured(self) -> str:
+        """By what its measurements are known: workloads may share them."""
+        return f"{self.program} on {self.database}" if self.database else self.program
+
+    @property
+    def ours(self) -> str:
+        return ON_DATABASE if self.database else "ours"
+
+    @property
+    def limit(self) -> str:
+        """What ratios are to, in words."""
+        return "best peer" if self.database else "raw"
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """The systems of which the best is that."""
+        return DATABASE_PEERS if self.database else ("raw",)
 
     def scaled(self, scale: float) -> Workload:
         return replace(self, count=round(self.count * scale))
@@ -92,3 +117,26 @@ WORKLOADS = (
 
 VOLUMES = (8, 9, 11)
 """Measured otherwise, see `volume`."""
+
+_FIVE_TIMES = (Floor(5, "at least", "best peer"),)
+_AS_FAST = (Floor(1, "at least", "best peer"),)
+_AS_QUICK = Floor(1, "at most", "best peer")
+_QUICK = Floor(10, "at most", "", "", "ms")
+
+
+def _on(database: str) -> Iterator[Workload]:
+    quick = (_AS_QUICK, _QUICK) if database == "postgresql" else (_AS_QUICK,)
+    for number, title, program, figure, unit, count, repeats, floors in (
+        (1, "enqueue one by one", "add_singly", "rate", "tasks/s", 3_000, 1, _AS_FAST),
+        (2, "enqueue in bulk", "add_in_bulk", "rate", "tasks/s", 50_000, 3, _FIVE_TIMES),
+        (3, "drain no-ops, no results", "drain", "rate", "tasks/s", 20_000, 3, _FIVE_TIMES),
+        (4, "round trip, in bulk", "round_trip", "rate", "tasks/s", 20_000, 3, _FIVE_TIMES),
+        (5, "one caller in a row, p50", "in_a_row", "p50_ms", "ms", 1_000, 1, quick),
+    ):
+        besides = (("p95_ms", "ms p95"),) if program == "in_a_row" else ()
+        yield Workload(
+            number, title, program, figure, unit, count, repeats, floors, besides, database
+        )
+
+
+DATABASE_WORKLOADS = tuple(workload for database in DATABASES for workload in _on(database))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,9 +21,9 @@ BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SHORT = ("--quick", "--rounds", "1", "--scale", "0.01")
 
 
-def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+def bench(*arguments: str, command: str = "bench.py") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(BENCHMARKS / "bench.py"), *arguments],
+        [sys.executable, str(BENCHMARKS / command), *arguments],
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -61,7 +62,7 @@ def test_a_quick_run_measures_every_workload(tmp_path: Path) -> None:
 def test_the_page_shows_a_run_and_keeps_what_is_around(module: Any, tmp_path: Path) -> None:
     # given a page and a run in which this package misses a floor
     page, file = tmp_path / "page.md", tmp_path / "bench.json"
-    begin, end = module("page").BEGIN, module("page").END
+    begin, end = "<!-- figures -->\n", "<!-- end of figures -->\n"
     page.write_text(f"before\n{begin}old\n{end}after\n")
     systems = {
         "raw": {"median": 1000.0, "least": 900.0, "greatest": 1100.0, "besides": {}},
@@ -130,7 +131,7 @@ def test_a_floor_is_a_ratio_of_medians_to_raw(module: Any, rate: float, held: bo
     for raw, ours in ((1_000, rate), (900, 10), (5_000, 4_000)):
         for system, value in (("raw", raw), ("ours", ours)):
             measurement = module("measuring").Measurement({"rate": value})
-            results.add("add_singly", system, measurement)
+            results.add(workloads.WORKLOADS[0], system, measurement)
     [verdict] = results.verdicts(workloads.WORKLOADS[:1])
     assert (verdict.value, verdict.held) == (rate / 1_000, held)
 
@@ -140,6 +141,35 @@ def test_what_was_not_measured_holds_no_floor(module: Any) -> None:
     [verdict] = results.verdicts(module("workloads").WORKLOADS[:1])
     assert not verdict.held
     assert str(verdict) == "workload 1: not measured, promised ≥ 0.85 × raw"
+
+
+@pytest.mark.parametrize(("ours", "held"), [(5_000, True), (4_900, False)])
+def test_on_a_database_the_best_peer_is_the_measure(module: Any, ours: float, held: bool) -> None:
+    report, workloads = module("report"), module("workloads")
+    [workload] = [
+        each
+        for each in workloads.DATABASE_WORKLOADS
+        if (each.number, each.database) == (2, "postgresql")
+    ]
+    results = report.Results()
+    rates = {"ours_on_database": ours, "django_tasks_db": 300.0, "procrastinate": 1_000.0}
+    for system, rate in rates.items():
+        results.add(workload, system, module("measuring").Measurement({"rate": rate}))
+    [verdict] = results.verdicts([workload])
+    assert (verdict.value, verdict.held) == (ours / 1_000, held)
+
+
+@pytest.mark.skipif(not shutil.which("initdb"), reason="no PostgreSQL is installed")
+def test_a_run_on_databases_measures_this_package_on_each(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    ended = bench(*SHORT, "--json", str(file), command="bench_database.py")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    run = json.loads(file.read_text())
+    assert run["errors"] == []
+    measured = [(each["database"], each["number"]) for each in run["workloads"]]
+    assert measured == [(name, n) for name in ("sqlite", "postgresql") for n in range(1, 6)]
+    for workload in run["workloads"]:
+        assert workload["systems"]["ours_on_database"]["median"] > 0
 
 
 def test_an_answer_of_another_caller_is_noticed(module: Any) -> None:

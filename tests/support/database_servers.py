@@ -131,10 +131,15 @@ class DatabaseServer:
         self._url = url
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """The address of a new database, which is dropped afterwards."""
+    def database(self, original: str = "") -> Iterator[str]:
+        """
+        The address of a new database, which is dropped afterwards.
+
+        - original - on PostgreSQL, the address of the one that it is a copy of.
+        """
         name = f"test_{uuid.uuid4().hex}"
-        self._execute(f"CREATE DATABASE {name}")
+        template = f" TEMPLATE {urlsplit(original).path[1:]}" if original else ""
+        self._execute(f"CREATE DATABASE {name}{template}")
         try:
             yield urlsplit(self._url)._replace(path=f"/{name}").geturl()
         finally:

@@ -102,7 +102,7 @@ class Lane:
                 "duplicates": field.ledger.duplicates(),
                 "refused": field.logged(TOO_LATE),
                 "warned": self._warned(),
-                "errors": field.logged(f"TimeoutError: {OUT_OF_TIME}"),
+                "errors": field.logged(f": TimeoutError: {OUT_OF_TIME}"),
             }
         )
 

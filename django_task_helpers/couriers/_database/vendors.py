@@ -38,8 +38,8 @@ def clock_of(connection: BaseDatabaseWrapper) -> int:
 @contextmanager
 def writing(using: str, turns: Turns, alone: bool = False) -> Iterator[None]:
     """
-    A transaction; where a statement is alone, none but its own. SQLite lets one that has read wait for no other writer, it fails: so there the
-    first statement is a write, of nothing.
+    A transaction; where a statement is alone, none but its own. SQLite lets one that has read wait
+    for no other writer, it fails: so there the first statement is a write, of nothing.
     """
     connection = connections[using]
     if alone and not connection.in_atomic_block:

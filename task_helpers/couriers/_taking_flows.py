@@ -8,20 +8,20 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from typing import Any, Unpack
+from typing import Unpack
 
 from task_helpers import ids
 from task_helpers.counts import whole_number
 from task_helpers.couriers._claims import Claim
 from task_helpers.couriers._lingering import Lingering
-from task_helpers.couriers._wire import Opener
+from task_helpers.couriers._wire import Opener, Wire
 from task_helpers.couriers._worker_side import WorkerSide, by_way, silent_ends
 from task_helpers.couriers.parcels import Ends, Taken, TakeOptions
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.couriers.store import MAX_BATCH, Store
 from task_helpers.durations import Duration, seconds
 from task_helpers.effects import Flow, Sleep
-from task_helpers.envelopes import HEADER_BYTES, Header, header_of
+from task_helpers.envelopes import HEADER_BYTES, header_of
 from task_helpers.exceptions import (
     CourierError,
     CourierUnavailable,
@@ -217,10 +217,13 @@ class TakingFlows(WorkerSide):
     def _opened(self, claim: Claim, taken: Taken) -> Flow[list[Task]]:
         """The tasks to perform; those that cannot or need not be are ended here."""
         tasks, ends = list[Task](), list[Ends]()
-        claim.tasks, open_task = dict(taken.tasks), self._opener(claim.queue, taken.now)
+        claim.tasks, openers = dict(taken.tasks), _Openers(self._wire, claim.queue, taken.now)
         for task_id, envelope in taken.tasks:
             try:
-                tasks.append((ids.to_uuid(task_id), open_task(task_id, envelope)))
+                if len(task_id) != ids.ID_BYTES:
+                    raise DeserializationError(f"{task_id!r} is no id")
+                data = openers[envelope[:HEADER_BYTES]](task_id, envelope[HEADER_BYTES:])
+                tasks.append((ids.to_uuid(task_id), data))
             except TaskHelpersError as error:
                 ends.append(self._unperformed(claim.queue, task_id, envelope, error))
         if claim.tasks:
@@ -237,26 +240,6 @@ class TakingFlows(WorkerSide):
             logger.warning("%d tasks in %s could not be ended: %s", len(ends), claim.queue, error)
             if len(ends) == len(claim.tasks):
                 self._claims.drop(claim)
-
-    def _opener(self, queue: str, now: int) -> Opener:
-        """Makes data of (id, envelope): tasks that were added together have the same header."""
-        openers = dict[bytes, Opener]()
-
-        def open_task(task_id: bytes, envelope: bytes) -> Any:
-            head = envelope[:HEADER_BYTES]
-            opener = openers.get(head)
-            if opener is None:
-                opener = openers[head] = self._opener_under(queue, header_of(head), now)
-            if len(task_id) != ids.ID_BYTES:
-                raise DeserializationError(f"{task_id!r} is no id")
-            return opener(task_id, envelope[HEADER_BYTES:])
-
-        return open_task
-
-    def _opener_under(self, queue: str, header: Header, now: int) -> Opener:
-        if header.expired(now):
-            raise TaskExpired("the task was not taken before its deadline")
-        return self._wire.opener(queue, header)
 
     def _unperformed(
         self, queue: str, task_id: bytes, envelope: bytes, error: TaskHelpersError
@@ -298,6 +281,22 @@ def _enough(max_count: int, min_tasks: int | None) -> int:
     """So many waiting tasks need no company."""
     most = min(whole_number(max_count, "max_count"), MAX_BATCH)
     return most if min_tasks is None else min(whole_number(min_tasks, "min_tasks"), most)
+
+
+class _Openers(dict[bytes, Opener]):
+    """By header: tasks that were added together have the same one."""
+
+    def __init__(self, wire: Wire, queue: str, now: int) -> None:
+        self._wire = wire
+        self._queue = queue
+        self._now = now
+
+    def __missing__(self, head: bytes) -> Opener:
+        header = header_of(head)
+        if header.expired(self._now):
+            raise TaskExpired("the task was not taken before its deadline")
+        opener = self[head] = self._wire.opener(self._queue, header)
+        return opener
 
 
 def _lingers(store: Store, queue: str, lingering: Lingering, block: float) -> Flow[bool]:

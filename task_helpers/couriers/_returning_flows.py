@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from task_helpers.couriers._claims import Claim
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers._worker_side import (
     UNHELD,
+    LateEnds,
     WorkerSide,
     channels_of,
     known_header,
@@ -41,7 +43,7 @@ class ReturningFlows(WorkerSide):
     ) -> Flow[None]:
         """Stores results and acknowledges their tasks; an exception as result fails its task."""
         yield from self._hand_over_owed()
-        queue, finish = valid_queue_name(queue_name), self._finish_soon if soon else self._finish
+        queue = valid_queue_name(queue_name)
         ending = _Ending(self._wire, queue, policy is not None and policy.max_attempts > 1)
         by_id: dict[bytes, Any] = {}
         for task_id, result in results:
@@ -51,17 +53,19 @@ class ReturningFlows(WorkerSide):
                 group = yield from self._retry(claim, group, by_id, policy)
             if group:
                 held = claim.tasks if claim else {}
-                yield from finish(queue, claim, ending.of(group, by_id, held))
+                ends = LateEnds(len(group), partial(ending.of, group, by_id, held))
+                yield from self._end(queue, claim, ends, soon)
 
     def acknowledge(
         self, queue_name: str, task_ids: Iterable[UUID], soon: bool = False
     ) -> Flow[None]:
         """Ends tasks whose results nobody wants."""
         yield from self._hand_over_owed()
-        queue, finish = valid_queue_name(queue_name), self._finish_soon if soon else self._finish
+        queue = valid_queue_name(queue_name)
         for claim, group in self._claims.group(queue, map(ids.to_bytes, task_ids)).items():
             held = claim.tasks if claim else {}
-            yield from finish(queue, claim, [silent_ends(group, held)])
+            ends = LateEnds(len(group), partial(silent_ends, group, held))
+            yield from self._end(queue, claim, ends, soon)
 
     def _retry(
         self, claim: Claim, group: list[bytes], results: dict[bytes, Any], policy: RetryPolicy

@@ -247,7 +247,8 @@ class TakingFlows(WorkerSide):
         """An expired task is nobody's mistake; any other one should be seen where it is refused."""
         if len(task_id) != ids.ID_BYTES:
             logger.error("Queue %s held a task with the id %r: dropped.", queue, task_id)
-            return silent_ends([task_id], {})
+            [ends] = silent_ends([task_id], {})
+            return ends
         if not isinstance(error, TaskExpired):
             logger.error("Task %s in queue %s is refused: %s", ids.to_uuid(task_id), queue, error)
         return self._refusal(queue, task_id, envelope, error)

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from task_helpers.couriers._claims import Claim, Claims
@@ -32,6 +32,26 @@ UNHELD = b""
 NO_HEADER = Header(codec=0)
 
 
+class LateEnds:
+    """
+    Ends that are made when they are needed: to encode results takes time in which the store could
+    do something else.
+
+    - count - of how many tasks.
+    """
+
+    def __init__(self, count: int, make: Callable[[], Sequence[Ends]]) -> None:
+        self.count = count
+        self._make = make
+        self._made: Sequence[Ends] | None = None
+
+    def made(self) -> Sequence[Ends]:
+        """The same each time."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+
 class WorkerSide:
     """
     - worker_id - eight bytes with which the tokens of its batches begin, so that whoever sees the
@@ -50,16 +70,17 @@ class WorkerSide:
         self.worker_id = os.urandom(8)
         self._claims = Claims()
         self._look_at: dict[str, float] = {}  # queue -> when to look into it, `time.monotonic()`
-        self._owed: deque[tuple[Claim, Sequence[Ends]]] = deque()  # ends that are to be written
+        self._owed: deque[tuple[Claim, LateEnds]] = deque()  # what is to be written
         self._unanswered: dict[str, bytes] = {}  # queue -> token of a take that got no answer
 
-    def _finish_soon(self, queue: str, claim: Claim | None, ends: Sequence[Ends]) -> Flow[None]:
-        """With the next take, where this is a batch that succeeded and the store can do that."""
-        if claim and self._store.takes_along and _succeeded_whole(claim, ends):
+    def _end(self, queue: str, claim: Claim | None, ends: LateEnds, soon: bool) -> Flow[None]:
+        """`soon`: with the next take, if it is the rest of a batch and the store can do that."""
+        whole = claim is not None and ends.count == len(claim.tasks)
+        if claim and soon and whole and self._store.takes_along:
             claim.ending = True
             self._owed.append((claim, ends))
         else:
-            yield from self._finish(queue, claim, ends)
+            yield from self._finish(queue, claim, ends.made())
 
     def _hand_over_owed(self) -> Flow[None]:
         """Before all that could otherwise be done with a batch whose end is on its way."""
@@ -67,7 +88,7 @@ class WorkerSide:
             with suppress(IndexError):  # another thread hands it over
                 claim, ends = owed = self._owed.popleft()
                 try:
-                    yield from self._finish(claim.queue, claim, ends)
+                    yield from self._finish(claim.queue, claim, ends.made())
                 except BaseException:
                     self._owed.appendleft(owed)
                     raise
@@ -83,14 +104,14 @@ class WorkerSide:
                 self._owed.append((claim, ends))
             else:
                 report_refused(queue, refused)
-                self._claims.settle(claim, ends[0].ids)
+                self._claims.settle(claim, _ids_of(ends.made()))
 
-        return HandOver(claim.token, ends, told)
+        return HandOver(claim.token, ends.made, told)
 
     def _finish(self, queue: str, claim: Claim | None, ends: Sequence[Ends]) -> Flow[None]:
         """Another thread may be returning the rest of the batch: the later one closes it."""
         token = claim.token if claim else FOREIGN
-        ended = [task_id for each in ends for task_id in each.ids]
+        ended = _ids_of(ends)
         whole = claim is not None and len(ended) == len(claim.tasks)
         refused = yield from self._store.finish(queue, token, ends, last=whole)
         report_refused(queue, refused)
@@ -108,8 +129,8 @@ class WorkerSide:
         return self._store.bounded(time.monotonic() + IMPATIENT_SECONDS)
 
 
-def _succeeded_whole(claim: Claim, ends: Sequence[Ends]) -> bool:
-    return len(ends) == 1 and ends[0].way is Way.DONE and len(ends[0].ids) == len(claim.tasks)
+def _ids_of(ends: Sequence[Ends]) -> list[bytes]:
+    return [task_id for each in ends for task_id in each.ids]
 
 
 def known_header(envelope: bytes) -> Header:
@@ -120,11 +141,11 @@ def known_header(envelope: bytes) -> Header:
         return NO_HEADER
 
 
-def silent_ends(task_ids: Sequence[bytes], held: dict[bytes, bytes]) -> Ends:
+def silent_ends(task_ids: Sequence[bytes], held: dict[bytes, bytes]) -> list[Ends]:
     """
     - held - the envelopes of those that this courier holds.
     """
-    return Ends(Way.DONE, task_ids, [NOT_STORED] * len(task_ids), channels_of(task_ids, held))
+    return [Ends(Way.DONE, task_ids, [NOT_STORED] * len(task_ids), channels_of(task_ids, held))]
 
 
 def by_way(ends: Iterable[Ends]) -> list[Ends]:

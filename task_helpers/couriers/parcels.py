@@ -60,12 +60,13 @@ class HandOver(NamedTuple):
     Ends of a whole batch that go along with the next take, so that its worker goes on while they
     are written.
 
+    - ends - makes them, when the take is on its way.
     - told - is called once, from any thread, with the ids refused, or with what went wrong: then
       they are to be handed over again.
     """
 
     token: bytes
-    ends: Sequence[Ends]
+    ends: Callable[[], Sequence[Ends]]
     told: Callable[[set[bytes] | BaseException], None]
 
 

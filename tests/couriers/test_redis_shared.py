@@ -307,7 +307,7 @@ def test_a_broken_connection_is_told_to_those_who_left(
 
 
 def behind(text: str, told: list[Any]) -> Behind:
-    return Behind([("ECHO", text), ("ECHO", text * 2)], told.append)
+    return Behind(lambda: [("ECHO", text), ("ECHO", text * 2)], told.append)
 
 
 def test_what_goes_behind_is_read_with_what_comes_next(shared: Shared) -> None:

@@ -68,7 +68,7 @@ class LoopConnections:
     ) -> list[Any]:
         """A coroutine that waits for all of the replies holds nobody up."""
         try:
-            replies = await self._exchange_shared([*commands, *behind.commands], within)
+            replies = await self._exchange_shared([*commands, *behind.commands()], within)
         except BaseException as error:
             behind.told(error)
             raise

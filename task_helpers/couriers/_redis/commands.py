@@ -20,16 +20,20 @@ Command = tuple[Argument, ...]
 _INCLUDE = re.compile(rb"^-- include (\w+)\n", re.MULTILINE)
 
 
+Told = Callable[[list[Any] | BaseException], None]
+
+
 class Behind(NamedTuple):
     """
-    Commands that go in the same packet behind others, and whose replies nobody waits for: they are
-    read when the connection is used next.
+    Commands that go behind others, and whose replies nobody waits for: they are read when the
+    connection is used next.
 
+    - commands - makes them, when the others are on their way.
     - told - is called once, from any thread, with their replies or with what went wrong.
     """
 
-    commands: Sequence[Command]
-    told: Callable[[list[Any] | BaseException], None]
+    commands: Callable[[], Sequence[Command]]
+    told: Told
 
 
 class Send(Effect):

@@ -8,13 +8,13 @@ socket is ours: hiredis packs and parses, and nothing of the layers above is pai
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import hiredis
 import redis
 
-from task_helpers.couriers._redis.commands import Behind, Command
+from task_helpers.couriers._redis.commands import Command, Told
 from task_helpers.couriers._redis.errors import reply_error
 
 SHORTEST_TIMEOUT = 0.01
@@ -41,26 +41,27 @@ class Link:
         self._connection = connection
         self._socket = connection._sock
         self._reader = hiredis.Reader(replyError=reply_error, protocolError=redis.InvalidResponse)
-        self._owed: Behind | None = None  # was sent, and its replies are read before all others
-        self._behind: Behind | None = None  # the same, but behind what was sent just now
+        self._owed: tuple[int, Told] | None = None  # so many replies come before all others
+        self._behind: tuple[int, Told] | None = None  # the same, but behind what was sent just now
 
     def send(self, packed: bytes, seconds: float) -> None:
         """Raises `TimeoutError` when the other end takes nothing for so many seconds."""
         self._socket.settimeout(max(seconds, SHORTEST_TIMEOUT))
         self._socket.sendall(packed)
 
-    def send_behind(self, behind: Behind) -> None:
+    def send_behind(self, commands: Sequence[Command], told: Told) -> None:
         """
         After commands whose replies are read now. In a packet of its own: Redis answers only when
         it has done all that it found in one.
         """
-        self._behind = behind
-        self._socket.sendall(packed(behind.commands))
+        self._behind = len(commands), told
+        self._socket.sendall(packed(commands))
 
     def read(self, count: int) -> list[Any]:
         """The replies of the last commands, see `reply`; before them those that are owed."""
-        if owed := self._owed:
-            owed.told([self.reply() for _ in owed.commands])
+        if self._owed:
+            owed, told = self._owed
+            told([self.reply() for _ in range(owed)])
         self._owed, self._behind = self._behind, None
         return [self.reply() for _ in range(count)]
 
@@ -82,8 +83,8 @@ class Link:
 
     def close(self) -> None:
         self._connection.disconnect()
-        for behind in filter(None, (self._owed, self._behind)):
-            behind.told(redis.ConnectionError("the connection was closed"))
+        for _, told in filter(None, (self._owed, self._behind)):
+            told(redis.ConnectionError("the connection was closed"))
 
 
 def packed(commands: Iterable[Command]) -> bytes:

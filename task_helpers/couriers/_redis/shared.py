@@ -86,8 +86,9 @@ class Shared:
         try:
             link = self._sent(data, within)
             if behind:
-                passed, behind = behind, None  # from now on it is told by the link
-                link.send_behind(passed)
+                commands, told = behind.commands(), behind.told
+                behind = None  # from now on the link tells
+                link.send_behind(commands, told)
             replies = link.read(count)
         except BaseException as error:
             self._hang_up()
@@ -103,8 +104,9 @@ class Shared:
 
     def _with_all(self, data: bytes, count: int, within: float, behind: Behind) -> list[Any]:
         """Where others send too nobody reads later."""
-        request = Request(data + packed(behind.commands), count + len(behind.commands))
         try:
+            more = behind.commands()
+            request = Request(data + packed(more), count + len(more))
             replies = self._together(request, within)
         except BaseException as error:
             behind.told(error)

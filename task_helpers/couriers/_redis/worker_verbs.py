@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Unpack
 
 from task_helpers.couriers._chunks import chunks
@@ -88,13 +89,23 @@ class WorkerVerbs(Verbs):
 
     def _behind(self, queue: str, along: HandOver) -> Flow[Behind]:
         now = yield from self.now()
-        finishing = self._finishing(queue, along.token, along.ends, True, now)
+
+        def commands() -> list[Command]:
+            calls = list(finish_calls(along.ends()))
+            return [
+                script("finish").by_digest(
+                    *self._finishing(queue, along.token, call, call is calls[-1], now)
+                )
+                for call in calls
+            ]
 
         def told(replies: list[Any] | BaseException) -> None:
-            came = replies if isinstance(replies, BaseException) else replies[0]
-            along.told(came if isinstance(came, BaseException) else set(came))
+            if isinstance(replies, list):
+                along.told(_first_error(replies) or set(chain.from_iterable(replies)))
+            else:
+                along.told(replies)
 
-        return Behind([script("finish").by_digest(*finishing)], told)
+        return Behind(commands, told)
 
     def _finishing(
         self, queue: str, token: bytes, ends: Sequence[Ends], last: bool, now: int
@@ -169,6 +180,10 @@ class WorkerVerbs(Verbs):
     def _hint(self, channel: bytes, ids: Sequence[bytes], count: int) -> tuple[bytes, bytes]:
         """No ids where they are those of all."""
         return self._hint_channel(channel), b"" if len(ids) == count else b"".join(ids)
+
+
+def _first_error(replies: list[Any]) -> Exception | None:
+    return next((reply for reply in replies if isinstance(reply, Exception)), None)
 
 
 def _blocking(keys: QueueKeys, wait: float) -> Command | None:

@@ -9,7 +9,7 @@ import shlex
 import signal
 import socket
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import urlopen
@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.docs import ROOT, Page, expected_output, page, pages
 from tests.support.docs_processes import run, running
+from tests.support.new_site import copy_of_checkout, in_project, run_in_shell
 from tests.support.servers import RedisServer, free_port
 from tests.support.waiting import wait_until
 
@@ -47,14 +48,13 @@ def test_python_compiles(page: Page) -> None:
 
 
 def test_readme_shows_no_command_that_nobody_tried() -> None:
-    targets = re.findall(r"^(\w+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    targets = re.findall(r"^([\w-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
     makes = {f"make {target}" for target in targets}
     assert [line for line in readme_commands() if line not in makes] == [
-        "pip install .",
         *SITE_COMMANDS,
         *TABLE_COMMANDS,
         WORKER_COMMAND,
-        SERVER_COMMAND,
+        *SERVER_COMMANDS,
         *(line for line in readme_commands() if line.startswith("curl ")),
     ]
     assert set(re.findall(r"`(make [^`]+)`", README.prose)) <= makes
@@ -63,19 +63,21 @@ def test_readme_shows_no_command_that_nobody_tried() -> None:
 # --- The README as a user follows it
 
 SITE_COMMANDS = [
-    "django-admin startproject mysite",
-    "cd mysite",
+    "python3 -m venv ../mysite/.venv",
+    ". ../mysite/.venv/bin/activate",
+    "pip install .",
+    "cd ../mysite",
+    "django-admin startproject mysite .",
     "python manage.py startapp shop",
 ]
 TABLE_COMMANDS = ["python manage.py makemigrations shop", "python manage.py migrate"]
 WORKER_COMMAND = "python manage.py runworker bulk_data_saving"
-SERVER_COMMAND = "python manage.py runserver"
+SERVER_COMMANDS = [". .venv/bin/activate", "python manage.py runserver"]
 CLASSIC_COMMAND = "python manage.py runworker reports"
 CALLERS = 20
 
 CALL_THE_VIEW = f"""
-import concurrent.futures, json, django
-django.setup()
+import concurrent.futures, json
 from django.test import RequestFactory
 from shop.views import create_product
 
@@ -95,12 +97,11 @@ def readme_commands() -> list[str]:
     return [line for code in fences for line in code.splitlines()]
 
 
-def readme_file(name: str, redis_url: str) -> str:
-    """The fences that say they are this file, with the address of the test's Redis."""
+def readme_file(name: str) -> str:
+    """The fences that say they are this file."""
     code = "\n".join(fence.code for fence in README.fences if fence.file == name)
     assert code, f"the README has no {name}"
-    code = code.replace("redis://localhost:6379/0", redis_url)
-    return code.replace("redis.Redis()", f"redis.Redis.from_url({redis_url!r})")
+    return code
 
 
 @pytest.fixture(scope="module")
@@ -111,33 +112,24 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Path:
-    """A new project with what the README says, migrated."""
-    folder = follow(SITE_COMMANDS, tmp_path_factory.mktemp("site"))
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new project with what the README says, installed and migrated, and without a Redis."""
+    base = tmp_path_factory.mktemp("site")
+    run_in_shell(SITE_COMMANDS, copy_of_checkout(base / "checkout"))
+    folder = base / "mysite"
     with (folder / "mysite/settings.py").open("a") as settings:
-        settings.write(readme_file("mysite/settings.py", redis_url))
+        settings.write(readme_file("mysite/settings.py"))
     shop = [f"shop/{name}.py" for name in ("models", "workers", "views", "tasks")]
     for path in ("mysite/urls.py", *shop):
-        (folder / path).write_text(readme_file(path, redis_url))
-    return follow(TABLE_COMMANDS, folder)
-
-
-def follow(commands: Iterable[str], folder: Path) -> Path:
-    """Runs them one after the other; where it ends up."""
-    for words in map(shlex.split, commands):
-        if words[0] == "cd":
-            folder /= words[1]
-        else:
-            run(words, folder)
+        (folder / path).write_text(readme_file(path))
+    run_in_shell([SERVER_COMMANDS[0], *TABLE_COMMANDS], folder)
     return folder
 
 
 def test_each_request_of_the_readme_gets_its_own_row(site: Path) -> None:
     with running(shlex.split(WORKER_COMMAND), site) as worker:
         worker.wait_for_output("on queue bulk_data_saving starts")
-        answers = json.loads(
-            run(["python", "-c", CALL_THE_VIEW], site, DJANGO_SETTINGS_MODULE="mysite.settings")
-        )
+        answers = json.loads(in_project(CALL_THE_VIEW, site))
         assert worker.terminate() == 0, worker.output
         assert f"stopped (SIGTERM): {CALLERS + 1} tasks" in worker.output
 
@@ -154,7 +146,7 @@ def test_the_server_of_the_readme_answers_as_it_says(site: Path) -> None:
     # given the worker and the web server, on another port
     port = str(free_port())
     [curl] = [line for line in readme_commands() if line.startswith("curl ")]
-    server_command = [*shlex.split(SERVER_COMMAND), "--noreload", port]
+    server_command = [*shlex.split(SERVER_COMMANDS[-1]), "--noreload", port]
     with running(shlex.split(WORKER_COMMAND), site), running(server_command, site) as server:
         server.wait_for_output("Quit the server")
         wait_until(lambda: is_open(int(port)))
@@ -179,29 +171,31 @@ def is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_a_function_of_the_readme_is_called(site: Path, redis_url: str) -> None:
+def test_a_function_of_the_readme_is_called(site: Path) -> None:
     assert f"`{CLASSIC_COMMAND}`" in README.prose
-    code = readme_file("anywhere in the project", redis_url)
-    program = f"import django; django.setup()\n{code}\nprint(report)"
+    code = readme_file("anywhere in the project")
     with running(shlex.split(CLASSIC_COMMAND), site) as worker:
         worker.wait_for_output("on queue reports starts")
-        said = run(["python", "-c", program], site, DJANGO_SETTINGS_MODULE="mysite.settings")
+        said = in_project(f"{code}\nprint(report)", site)
         assert worker.terminate() == 0, worker.output
     assert said == "the report of 2026-11\n"
 
 
 def test_the_plain_programs_of_the_readme_find_each_other(tmp_path: Path, redis_url: str) -> None:
     for name in ("client.py", "worker.py"):
-        (tmp_path / name).write_text(readme_file(name, redis_url))
+        (tmp_path / name).write_text(on_redis(readme_file(name), redis_url))
     with running(["python", "worker.py"], tmp_path) as worker:
         said = run(["python", "client.py"], tmp_path)
         assert worker.terminate(signal.SIGINT) == 0, worker.output
-    assert worker.output.splitlines() == re.findall(
-        r'print\("(.*)"\)', readme_file("worker.py", redis_url)
-    )
+    assert worker.output.splitlines() == re.findall(r'print\("(.*)"\)', readme_file("worker.py"))
     uuid = r"UUID\('[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}'\)"
-    promised = expected_output(readme_file("client.py", redis_url))
+    promised = expected_output(readme_file("client.py"))
     assert re.fullmatch(re.escape(promised).replace(r"UUID\('\.\.\.'\)", uuid), said)
+
+
+def on_redis(program: str, redis_url: str) -> str:
+    """With the address of the test's Redis."""
+    return program.replace("redis.Redis()", f"redis.Redis.from_url({redis_url!r})")
 
 
 # --- The programs of the other pages
@@ -225,7 +219,7 @@ if "TestCase" in globals():
 )
 def test_programs_run_and_print_what_they_say(page: Page, tmp_path: Path, redis_url: str) -> None:
     """All fences of a page in one process, which has the settings of the example project."""
-    program = page.program().replace("redis.Redis()", f"redis.Redis.from_url({redis_url!r})")
+    program = on_redis(page.program(), redis_url)
     (tmp_path / "page.py").write_text(BEFORE + program.removeprefix("\n") + AFTER)
     said = run(
         ["python", "page.py"],

@@ -39,9 +39,9 @@ class _DatabaseTaskCourier(TaskCourier):
     def __init__(self, using: str = DEFAULT_DB_ALIAS, **keywords: Any) -> None:
         options, attributes = split_options(keywords)
         named_database(using, "using")
-        waiting = Waiting()
+        self._waiting = waiting = Waiting(using)
         asking = Asking(using, seconds(options.retry_seconds, "retry_seconds"))
-        store = DatabaseStore(using, asking, waiting, Telling(), options)
+        store = DatabaseStore(using, asking, waiting, Telling(using), options)
         super().__init__(store, Transport(using, waiting).perform, options)
         self.using: str | None = using
         self._using = using
@@ -49,6 +49,9 @@ class _DatabaseTaskCourier(TaskCourier):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} using={self.using!r}>"
+
+    def close(self) -> None:
+        self._waiting.close()
 
     def enqueued(self, queue_name: str) -> list[tuple[bytes, bytes]]:
         """(id, envelope) of what no worker has taken, for `task_helpers.testing`."""

@@ -38,9 +38,9 @@ class _DatabaseAsyncTaskCourier(AsyncTaskCourier):
     def __init__(self, using: str = DEFAULT_DB_ALIAS, **keywords: Any) -> None:
         options, attributes = split_options(keywords)
         named_database(using, "using")
-        self._waiting = waiting = AsyncWaiting()
+        self._waiting = waiting = AsyncWaiting(using)
         asking = Asking(using, seconds(options.retry_seconds, "retry_seconds"))
-        store = DatabaseStore(using, asking, waiting, Telling(), options)
+        store = DatabaseStore(using, asking, waiting, Telling(using), options)
         super().__init__(store, AsyncTransport(using, waiting).perform, options)
         self.using: str | None = using
         self._using = using
@@ -50,7 +50,7 @@ class _DatabaseAsyncTaskCourier(AsyncTaskCourier):
         return f"<{type(self).__name__} using={self.using!r}>"
 
     def _blocking_perform(self) -> Perform:
-        return Transport(self._using, Waiting()).perform
+        return Transport(self._using, Waiting(self._using)).perform
 
     async def close(self) -> None:
         self._waiting.close()

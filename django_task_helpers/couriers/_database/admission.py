@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from django.db.models import Sum
 
 from django_task_helpers.couriers._database import vendors
+from django_task_helpers.couriers._database.ear import SWEEP_MS
 from django_task_helpers.couriers._database.ranks import rank_of
 from django_task_helpers.couriers._database.verbs import Verbs, each
 from django_task_helpers.models import Drain, State, Task
@@ -59,7 +60,7 @@ class Admission(Verbs):
         )
         rows = [(i, first + at, envelope, *kind) for at, (i, envelope) in enumerate(tasks)]
         vendors.insert(self._using, Task, TASK_COLUMNS, rows)
-        if not due:
+        if not due or due - now < SWEEP_MS:
             self._tell.workers(queue)
 
     def _pace(self, queue: str, now: int, asks_rate: bool) -> Pace:

@@ -14,6 +14,7 @@ from django.db.models import Case, F, Value, When
 
 from django_task_helpers.couriers._database import vendors
 from django_task_helpers.couriers._database.admission import TASK_COLUMNS
+from django_task_helpers.couriers._database.ear import SWEEP_MS
 from django_task_helpers.couriers._database.ending import Ending
 from django_task_helpers.couriers._database.ends import End, one_by_one
 from django_task_helpers.couriers._database.ranks import (
@@ -68,7 +69,7 @@ class Returning(Taking, Ending):
                 self._bury(queue, dead, now)
             self._end(queue, accepted, now)
             self._count(queue, [end.way for end in accepted], now)
-            self._tell.clients(ends)
+            self._tell.clients(accepted)
         self._known[queue].drain.note_ended(sum(end.way is not Way.EXPIRED for end in accepted))
         self._prune(now)
         return refused
@@ -109,6 +110,8 @@ class Returning(Taking, Ending):
                 for i, envelope, delay, priority in again
             ]
             self._change(rows, *PUT_OFF_COLUMNS)
+            if any(task.delay < SWEEP_MS for task in again):
+                self._tell.workers(queue)
         delayed = {task_id for task_id, row in found.items() if row[0] == State.DELAYED}
         return set(ids).difference(delayed, (task.task_id for task in again))
 

@@ -28,6 +28,7 @@ MOST_OVERDUE = 10
 DRAIN_SECONDS = 1.0
 """How often a process says how fast it is."""
 
+
 NO_TOKEN = b""
 
 BATCH_COLUMNS = ("token", "queue", "lease_until", "task_ids", "alone", "suspects")
@@ -45,25 +46,22 @@ class Taking(Verbs):
         wait: float = 0,
         **how: Unpack[TakeOptions],
     ) -> Flow[Taken]:
+        mark = yield from self._wait_for_tasks(queue, wait)
         beside, max_weight = how.get("beside", False), how.get("max_weight")
         take = partial(self._take, queue, token, max_count, lease, beside, max_weight)
-        until, pacing = time.monotonic() + wait, self._known[queue].pacing
-        while not (taken := (yield from self._ask.query(take))).tasks:
-            if (left := until - time.monotonic()) <= 0:
-                return taken
-            yield Rest(queue, left, pacing)
-        pacing.restart()
+        taken: Taken = yield from self._ask.query(take)
+        self._known[queue].note_look(mark, bool(taken.tasks))
         return taken
 
     def line(self, queue: str, wait: float = 0) -> Flow[Line]:
-        line = partial(self._line, queue)
-        until, pacing = time.monotonic() + wait, self._known[queue].pacing
-        while not (found := (yield from self._ask.query(line))).length:
-            if (left := until - time.monotonic()) <= 0:
-                return found
-            yield Rest(queue, left, pacing)
-        pacing.restart()
-        return found
+        mark = yield from self._wait_for_tasks(queue, wait)
+        line: Line = yield from self._ask.query(partial(self._line, queue))
+        self._known[queue].note_look(mark, bool(line.length))
+        return line
+
+    def _wait_for_tasks(self, queue: str, wait: float) -> Flow[object]:
+        """Until there may be some: where nobody tells, not for as long as it could. See `Rest`."""
+        return (yield Rest(queue, wait, self._known[queue])) if wait else None
 
     # --- Taking
 

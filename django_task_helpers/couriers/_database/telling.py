@@ -1,20 +1,48 @@
-"""Telling those who wait. Here nobody is told: they look, see `waiting`."""
+"""Telling those who wait, where the database can: on a PostgreSQL. Elsewhere they look."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
+from django.db import connections
+
 from django_task_helpers.couriers._database.ends import End
+from django_task_helpers.couriers._database.hints import (
+    channel_of_client,
+    channel_of_queue,
+    packed,
+)
+from task_helpers.envelopes import NO_CHANNEL
+
+NOTIFY = (
+    "SELECT pg_notify(channel, payload) FROM unnest(%s::text[], %s::text[]) t(channel, payload)"
+)
 
 
 class Telling:
     """
-    Both are called within the transaction that brings the news, after all else it does. What they
-    say is a hint and may be lost.
+    Both are called within the transaction that brings the news, after all else it does: whoever
+    commits what it has told waits for the others who do. What they say is a hint and may be lost.
     """
+
+    def __init__(self, using: str) -> None:
+        self._using = using
 
     def workers(self, queue: str) -> None:
         """There are tasks to be taken from the queue."""
+        self._tell([(channel_of_queue(queue), "")])
 
     def clients(self, ends: Sequence[End]) -> None:
         """These tasks have ended, whoever listens on their channels."""
+        ended = defaultdict[bytes, list[tuple[bytes, bytes]]](list)
+        for end in ends:
+            ended[end.channel].append((end.task_id, end.outcome))
+        ended.pop(NO_CHANNEL, None)
+        self._tell([(channel_of_client(c), text) for c in ended for text in packed(ended[c])])
+
+    def _tell(self, hints: Sequence[tuple[str, str]]) -> None:
+        connection = connections[self._using]
+        if hints and connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(NOTIFY, list(map(list, zip(*hints, strict=True))))

@@ -134,7 +134,9 @@ class UpkeepVerbs(Admission, Ending):
         with self._writing():
             held = self._of(Batch).values("token")
             lost = self._tasks(queue).filter(state=State.RUNNING).exclude(token__in=held)
-            return lost.update(state=State.WAITING, token=None, note=None)
+            count = lost.update(state=State.WAITING, token=None, note=None)
+            self._tell.workers(queue)
+            return count
 
 
 def _channel_of(envelope: bytes) -> bytes:

@@ -113,6 +113,7 @@ def test_the_rest_in_the_database_is_performed_while_new_tasks_go_to_redis(site:
     assert site.perform("python manage.py runworker reports --burst") == 1
     assert site.tell("delayed('database')", "delayed('default')") == [1, 0]
     # and each result is where its task was, which those who poll need not know
+    assert site.tell(f"courier.get_task_status('reports', '{old}')") == ["unknown"]
     assert site.tell(f"result('database', '{old}')", f"result('default', '{new}')") == [2, 6]
     assert site.tell(f"poll('{old}')", f"poll('{later}')", f"poll('{new}')") == [
         {"status": "succeeded", "result": 2},

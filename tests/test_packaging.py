@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from configparser import ConfigParser
@@ -13,10 +12,9 @@ from zipfile import ZipFile
 
 import pytest
 
+from tests.support.new_site import PACKAGES, copy_of_checkout
+
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("task_helpers", "django_task_helpers")
-BUILD_FILES = ("setup.cfg", "pyproject.toml", "LICENSE", "README.md")
-IGNORED = shutil.ignore_patterns("__pycache__", "*.py[co]")
 
 
 def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
@@ -37,12 +35,7 @@ def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> s
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what the wheel is made from: a build leaves its products beside its sources."""
-    folder = tmp_path_factory.mktemp("source")
-    for name in PACKAGES:
-        shutil.copytree(ROOT / name, folder / name, ignore=IGNORED)
-    for name in BUILD_FILES:
-        shutil.copy(ROOT / name, folder)
-    return folder
+    return copy_of_checkout(tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")

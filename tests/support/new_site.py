@@ -13,14 +13,8 @@ from pathlib import Path
 from tests.support.docs import ROOT
 from tests.support.docs_processes import run
 
-CHECKOUT = (
-    "task_helpers",
-    "django_task_helpers",
-    "setup.cfg",
-    "pyproject.toml",
-    "LICENSE",
-    "README.md",
-)
+PACKAGES = ("task_helpers", "django_task_helpers")
+BUILD_FILES = ("setup.cfg", "pyproject.toml", "LICENSE", "README.md")
 INSTALL_SECONDS = 120
 
 
@@ -32,12 +26,11 @@ def in_project(program: str, site: Path) -> str:
 
 def copy_of_checkout(folder: Path) -> Path:
     """What `pip install .` needs, which leaves its products beside the sources."""
-    for name in CHECKOUT:
-        if (ROOT / name).is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-        else:
-            shutil.copy(ROOT / name, folder / name)
+    for name in PACKAGES:
+        ignored = shutil.ignore_patterns("__pycache__", "*.py[co]")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    for name in BUILD_FILES:
+        shutil.copy(ROOT / name, folder)
     return folder
 
 

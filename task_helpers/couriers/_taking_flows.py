@@ -179,8 +179,11 @@ class TakingFlows(WorkerSide):
         claim = Claim(queue, token, time.monotonic() + block + lease / 1000)
         try:
             taken = yield from store.take(queue, token, count, lease, block, **how)
-        except CourierUnavailable:
-            self._unanswered[queue] = token
+        except BaseException as error:
+            if along:
+                along.told(error)  # the store may not have come to them
+            if isinstance(error, CourierUnavailable):
+                self._unanswered[queue] = token
             raise
         claim.suspects = taken.suspects
         self._claims.drop_overdue(time.monotonic())

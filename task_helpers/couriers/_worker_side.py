@@ -84,26 +84,41 @@ class WorkerSide:
 
     def _hand_over_owed(self) -> Flow[None]:
         """Before all that could otherwise be done with a batch whose end is on its way."""
-        while self._owed:
-            with suppress(IndexError):  # another thread hands it over
-                claim, ends = owed = self._owed.popleft()
-                try:
-                    yield from self._finish(claim.queue, claim, ends.made())
-                except BaseException:
-                    self._owed.appendleft(owed)
-                    raise
+        while owed := self._next_owed():
+            claim, ends = owed
+            try:
+                yield from self._finish(claim.queue, claim, ends.made())
+            except BaseException:
+                self._owed.appendleft(owed)
+                raise
+
+    def _next_owed(self) -> tuple[Claim, LateEnds] | None:
+        """Asking first whether there is one would be a race with the thread that renews leases."""
+        with suppress(IndexError):
+            return self._owed.popleft()
+        return None
 
     def _owed_along(self, queue: str) -> HandOver | None:
         """What the next take takes along; who is told later makes sure that nothing is lost."""
-        if not self._owed or self._owed[0][0].queue != queue:
+        if (owed := self._next_owed()) is None:
             return None
-        claim, ends = self._owed.popleft()
+        if owed[0].queue != queue:
+            self._owed.appendleft(owed)
+            return None
+        return self._hand_over(*owed)
+
+    def _hand_over(self, claim: Claim, ends: LateEnds) -> HandOver:
+        is_told = False
 
         def told(refused: set[bytes] | BaseException) -> None:
+            nonlocal is_told
+            if is_told:
+                return
+            is_told = True
             if isinstance(refused, BaseException):
                 self._owed.append((claim, ends))
             else:
-                report_refused(queue, refused)
+                report_refused(claim.queue, refused)
                 self._claims.settle(claim, _ids_of(ends.made()))
 
         return HandOver(claim.token, ends.made, told)

@@ -61,8 +61,8 @@ class HandOver(NamedTuple):
     are written.
 
     - ends - makes them, when the take is on its way.
-    - told - is called once, from any thread, with the ids refused, or with what went wrong: then
-      they are to be handed over again.
+    - told - is called, from any thread, with the ids refused, or with what went wrong: then they
+      are to be handed over again. The first call counts.
     """
 
     token: bytes

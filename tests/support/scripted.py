@@ -23,9 +23,9 @@ class ScriptedStore:
     """Every verb is one effect, which the test answers."""
 
     channel = b"channel."
-    takes_along = False
 
-    def __init__(self) -> None:
+    def __init__(self, takes_along: bool = False) -> None:
+        self.takes_along = takes_along
         self.lookout = Lookout()
         self.gone = False
 
@@ -58,7 +58,7 @@ class Driver:
     def reply(self, value: Any) -> Driver:
         return self._step(lambda: self._flow.send(value))
 
-    def fail(self, error: Exception) -> Driver:
+    def fail(self, error: BaseException) -> Driver:
         return self._step(lambda: self._flow.throw(error))
 
     def _step(self, step: Any) -> Driver:

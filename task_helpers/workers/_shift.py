@@ -32,7 +32,8 @@ class Shift:
     - batch - the tasks at hand. An interrupted worker leaves them here, to be given back.
     - held - the batches whose leases are renewed.
     - beside - True: several batches are performed at the same time.
-    - goes_on - inside `perform`, which takes the next batch when one is done.
+    - goes_on - inside `perform`, which takes the next batch when one is done, and nothing of the
+      user's is called in between.
     - full - the batch at hand is as large as it may be, so more tasks are likely to wait.
     - hurries - its results may go along with the next take.
     """

@@ -234,11 +234,19 @@ class BaseWorker(WorkerFields):
 
     def _iterate(self, total_iterations: int | None) -> None:
         self.ended_by = None
-        self._shift.goes_on = type(self).wait_for_tasks is BaseWorker.wait_for_tasks
+        self._shift.goes_on = self._does_nothing_in_between()
         for done in itertools.count():
             self.ended_by = self._end(done, total_iterations) or self._perform_through_outages()
             if self.ended_by:
                 break
+
+    def _does_nothing_in_between(self) -> bool:
+        """A class that returns or waits in its own way may look for results, or change them."""
+        own = type(self)
+        return (
+            own.return_task_results is BaseWorker.return_task_results
+            and own.wait_for_tasks is BaseWorker.wait_for_tasks
+        )
 
     def _perform(self, tasks: list[Task]) -> list[Task]:
         """Exactly one result per task, whatever `perform_tasks` does."""

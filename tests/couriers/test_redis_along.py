@@ -195,3 +195,19 @@ def test_a_worker_that_waits_in_its_own_way_returns_at_once(
 
     Waiting(courier).perform(2)
     assert seen == [0, 2, 4]
+
+
+def test_a_worker_that_returns_in_its_own_way_does_so_at_once(
+    client: RedisClientTaskCourier, courier: RedisWorkerTaskCourier
+) -> None:
+    """It may tell somebody that the results are there, or use what they are made of again."""
+    task_ids = client.bulk_add_tasks_to_queue(Q, range(6))
+    done = list[bool]()
+
+    class Telling(Doubling):
+        def return_task_results(self, tasks: list[Task]) -> None:
+            super().return_task_results(tasks)
+            done.extend(client.check_for_done(Q, task_id) for task_id, _ in tasks)
+
+    Telling(courier, burst=True).perform()
+    assert done == [True] * len(task_ids)

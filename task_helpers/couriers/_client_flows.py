@@ -10,7 +10,7 @@ from uuid import UUID
 
 from task_helpers import ids
 from task_helpers.couriers._awaited import Awaited
-from task_helpers.couriers._preparing import Prepared, Preparing, digest, refuse_unknown
+from task_helpers.couriers._preparing import Prepared, Preparing, digest, refuse_one, refuse_unknown
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers.options import AddOptions, CallOptions, CourierOptions
 from task_helpers.couriers.queues import valid_queue_name
@@ -55,6 +55,7 @@ class ClientFlows:
     ) -> Prepared:
         """All that can be said of the tasks without the store, which may be asked later."""
         queue = valid_queue_name(queue_name)
+        refuse_one(tasks_data)
         if options:
             refuse_unknown(options, AddOptions)
         prepared = self._preparing.prepared(queue, tasks_data, options)

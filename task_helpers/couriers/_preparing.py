@@ -74,6 +74,16 @@ class Preparing:
         return list(zip(task_ids, envelopes, strict=True))
 
 
+def refuse_one(tasks_data: Iterable[Any]) -> None:
+    """The letters of a text and the keys of a dict would be a task each."""
+    if isinstance(tasks_data, str | bytes | dict):
+        kind = type(tasks_data).__name__
+        raise TypeError(
+            f"tasks_data must be a list with the data of each task, not {kind}: add one task by "
+            "add_task_to_queue"
+        )
+
+
 def refuse_unknown(options: CallOptions, kind: type[CallOptions]) -> None:
     """What `Unpack` promises to type checkers is nothing at run time."""
     for name in options.keys() - kind.__annotations__.keys():

@@ -61,6 +61,7 @@ class ClientTaskCourier(TaskCourier):
         """
         As `add_task_to_queue` for many at once; their ids in the same order. They are sent 1,000
         or 8 MB at a time: when the store fails or becomes full in between, the first are queued.
+        Raises `TypeError` for a text or a dict, which would be the data of one task.
         """
         return self._run(self._client.add(queue_name, tasks_data, **options))
 

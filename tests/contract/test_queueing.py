@@ -65,6 +65,13 @@ def test_a_max_count_that_cannot_be_is_a_value_error(
         worker.bulk_wait_for_tasks(queue, max_count)
 
 
+@pytest.mark.parametrize("one", ["text", b"bytes", {"name": "tomato"}], ids=repr)
+def test_the_data_of_one_task_is_not_taken_for_many(client: Any, queue: str, one: Any) -> None:
+    with pytest.raises(TypeError, match=f"not {type(one).__name__}: .*add_task_to_queue"):
+        client.bulk_add_tasks_to_queue(queue, one)
+    assert client.get_queue_stats(queue).waiting == 0
+
+
 # --- Waiting for tasks
 
 

@@ -100,13 +100,20 @@ def refuse_wait(using: str | None, task_ids: Iterable[UUID | str]) -> None:
 
 def _refuse_inside(alias: str) -> None:
     """No worker could see the task. Blocks of a `TestCase` do not count: they never commit."""
-    blocks: Any = connections[alias].atomic_blocks
-    if not all(block._from_testcase for block in blocks):
+    connection: Any = connections[alias]
+    blocks = connection.atomic_blocks
+    if not (all(block._from_testcase for block in blocks) if blocks else _commits(connection)):
         raise WaitInTransactionError(
             f"a transaction is open on database {alias!r}, and no worker sees the task before it "
             "commits: wait after the atomic() block, or add the task now and answer with its id (a "
             "view under ATOMIC_REQUESTS gets out by @transaction.non_atomic_requests)"
         )
+
+
+def _commits(connection: Any) -> bool:
+    """Whether each statement is its own transaction. The settings say it until it is open."""
+    is_open = connection.connection is not None
+    return bool(connection.autocommit if is_open else connection.settings_dict["AUTOCOMMIT"])
 
 
 def _of_this_thread() -> Iterator[Adding]:

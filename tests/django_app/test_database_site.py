@@ -191,5 +191,5 @@ def test_without_tables_the_command_says_what_to_run(
     assert worker.returncode == 1
     last = printed.splitlines()[-1]
     assert "CommandError: database 'default' lacks a table" in last
-    assert "run manage.py migrate --database default" in last
+    assert "run manage.py migrate django_task_helpers --database default" in last
     assert "Traceback" not in printed

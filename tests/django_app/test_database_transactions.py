@@ -242,6 +242,23 @@ def test_a_wait_inside_of_a_transaction_is_refused_at_once(wait: Callable[[UUID]
 
 
 @pytest.mark.usefixtures("using")
+def test_a_wait_without_autocommit_is_refused_too() -> None:
+    # given a connection on which every statement is a part of a transaction
+    transaction.set_autocommit(False, using=USING)
+    try:
+        task_id = courier.add_task_to_queue(Q, 1)
+        # then a wait says so at once
+        with pytest.raises(WaitInTransactionError):
+            courier.wait_for_task_result(Q, task_id, timeout=30)
+        # and is possible after the commit
+        transaction.commit(using=USING)
+    finally:
+        transaction.set_autocommit(True, using=USING)
+    with running_worker(courier, Echo):
+        assert courier.wait_for_task_result(Q, task_id, timeout=30) == 1
+
+
+@pytest.mark.usefixtures("using")
 def test_a_courier_made_by_hand_refuses_it_too() -> None:
     made = DatabaseClientWorkerTaskCourier(USING)
     with in_transaction(), pytest.raises(WaitInTransactionError):
@@ -323,7 +340,7 @@ def test_missing_tables_are_named_in_one_line_also_in_a_transaction(
             with pytest.raises(CourierError) as caught, block:
                 courier.add_task_to_queue(Q, 1)
             assert "database 'empty' lacks a table" in str(caught.value)
-            assert "run manage.py migrate --database empty" in str(caught.value)
+            assert "migrate django_task_helpers --database empty" in str(caught.value)
             assert "\n" not in str(caught.value)
 
 

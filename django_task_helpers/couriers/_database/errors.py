@@ -68,7 +68,8 @@ def lasting(error: Exception, using: str) -> CourierError | None:
         return StoreFull(f"database {using!r} is full and takes no new tasks ({text}): make room")
     if any(part in text.lower() for part in _NO_TABLE):
         return CourierError(
-            f"database {using!r} lacks a table ({text}): run manage.py migrate --database {using}"
+            f"database {using!r} lacks a table ({text}): run manage.py migrate django_task_helpers "
+            f"--database {using}"
         )
     return None
 

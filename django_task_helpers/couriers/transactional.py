@@ -49,7 +49,7 @@ class TransactionalClient(ClientTaskCourier):
         - on_commit - True returns the id at once and adds the task when the transaction commits,
           never when it rolls back; outside of a transaction it is added at once. An alias means a
           transaction on that database, True one on the default database. Delays and deadlines
-          begin with the commit. A `key` is a `ValueError`.
+          begin with the commit. A `key` is a `ValueError`, unless the tasks are in that database.
 
         What cannot be sent is refused at once. What the store raises comes from where the
         transaction ends, which is committed all the same.

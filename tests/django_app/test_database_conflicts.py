@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from pathlib import Path
 from threading import Barrier, BrokenBarrierError
 from typing import Any
 
@@ -15,9 +17,11 @@ from pytest_django.plugin import DjangoDbBlocker
 from django_task_helpers.couriers._database.asking import Asking
 from django_task_helpers.couriers._database.transport import Transport
 from django_task_helpers.couriers._database.waiting import Waiting
+from django_task_helpers.couriers.database import DatabaseClientTaskCourier
 from django_task_helpers.models import Worker
 from task_helpers.effects import run
-from tests.support.databases import on_server
+from task_helpers.exceptions import CourierUnavailable
+from tests.support.databases import database, on_server
 from tests.support.waiting import in_thread
 
 USING = "conflicts"
@@ -50,6 +54,32 @@ def test_a_deadlock_is_asked_again_and_is_no_outage(rows: Any) -> None:
     assert list(rows.values_list("seen_at", flat=True)) == [2, 2]
     # and nobody takes the database for having been away
     assert [each.health.steady_for() for each in asking] == [math.inf, math.inf]
+
+
+@pytest.fixture
+def held(
+    tmp_path: Path, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[Path]:
+    """A file with the tables, for whose lock nobody waits."""
+    path = tmp_path / "held.sqlite3"
+    file = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path), "OPTIONS": {"timeout": 0}}
+    with django_db_blocker.unblock(), database(USING, **file):
+        yield path
+
+
+def test_a_file_that_another_transaction_holds_is_said_to_be_held(held: Path) -> None:
+    courier = DatabaseClientTaskCourier(USING, retry_seconds=0)
+    # given a program that holds the file
+    with closing(sqlite3.connect(held)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        # when a task is added
+        with pytest.raises(CourierUnavailable) as caught:
+            courier.add_task_to_queue("q", 1)
+    # then nobody is asked whether the database runs
+    assert str(caught.value) == (
+        f"database '{USING}' is held by another transaction (database is locked): let that one end "
+        "sooner, or raise the timeout of the database"
+    )
 
 
 def ask(asking: Asking, act: Callable[[], None]) -> None:

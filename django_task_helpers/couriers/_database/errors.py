@@ -11,6 +11,7 @@ FAILURES = (DatabaseError, InterfaceError)
 
 _FULL = ("is full", "disk full", "no space left")
 _NO_TABLE = ("no such table", "does not exist", "doesn't exist")
+_HELD = "is locked"
 _LASTING = ("no such table", "no such column", "readonly database")
 
 _CONFLICTS = {"40001", "40P01", 1213, 1020}
@@ -52,13 +53,18 @@ def is_conflict(error: Exception) -> bool:
 
 def translated(error: Exception, using: str) -> CourierError:
     """One line: what happened on the database of this alias, and what to do."""
-    if passes(error):
+    text = _line(error)
+    if not passes(error):
+        refused = CourierError(f"database {using!r} refused the query: {text}")
+        return lasting(error, using) or refused
+    if _HELD in text.lower():
         return CourierUnavailable(
-            f"database {using!r} gives no answer ({_line(error)}): is it running, and are its "
-            "settings right?"
+            f"database {using!r} is held by another transaction ({text}): let that one end sooner, "
+            "or raise the timeout of the database"
         )
-    refused = CourierError(f"database {using!r} refused the query: {_line(error)}")
-    return lasting(error, using) or refused
+    return CourierUnavailable(
+        f"database {using!r} gives no answer ({text}): is it running, and are its settings right?"
+    )
 
 
 def lasting(error: Exception, using: str) -> CourierError | None:

@@ -84,7 +84,7 @@ def test_a_file_that_another_transaction_holds_is_said_to_be_held(held: Path) ->
 
 def ask(asking: Asking, act: Callable[[], None]) -> None:
     try:
-        run(asking.query(act), Transport(USING, Waiting()).perform)
+        run(asking.query(act), Transport(USING, Waiting(USING)).perform)
     finally:
         connections.close_all()
 

@@ -75,7 +75,13 @@ def performed(using: str, query: Query) -> Any:
         return query.act()
     except FAILURES as error:
         connection = connections[using]
-        if connection.in_atomic_block:
+        if _is_callers(connection):
             raise InTransaction(error) from error
         connection.close_if_unusable_or_obsolete()
         raise
+
+
+def _is_callers(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a transaction of the caller's is open, also one without an `atomic` block."""
+    is_open = connection.connection is not None
+    return connection.in_atomic_block or (is_open and not connection.autocommit)

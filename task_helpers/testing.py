@@ -87,7 +87,9 @@ def running_worker(
 ) -> Iterator[BaseWorker]:
     """
     A worker in a thread of its own for as long as the block lasts: for code that adds a task and
-    waits for its result, such as `call`. Takes what `run_queue` takes, gives the worker.
+    waits for its result, such as `call`. Takes what `run_queue` takes, gives the worker. Closes the
+    courier in the end, which opens new connections when it is used again: a test database can only
+    be dropped when nobody listens to it.
     """
     made = _made(courier, worker, fields)
     name, arguments = "task_helpers running_worker", (courier, made)
@@ -98,6 +100,7 @@ def running_worker(
     finally:
         made.stop()
         thread.join()
+        courier.close()
 
 
 def _perform(courier: WorkerTaskCourier, worker: BaseWorker) -> None:

@@ -31,6 +31,9 @@ def database_problems(alias: str | None) -> Iterator[SettingError]:
         what = "is to hold tasks, and DATABASE_ROUTERS keep the tables of django_task_helpers out"
         yield SettingError("E015", where, what, remedy)
     connection: Any = connections[alias]
+    if not connection.settings_dict["AUTOCOMMIT"]:
+        what = "is to hold tasks, and has no autocommit"
+        yield SettingError("E016", where, what, 'leave "AUTOCOMMIT" out')
     if connection.vendor == "sqlite" and not settings.DEBUG and not connection.is_in_memory_db():
         yield from _sqlite_problems(where, connection.settings_dict["OPTIONS"])
 

@@ -16,6 +16,7 @@ What `manage.py check` says of `TASK_HELPERS`. It opens no connection but that o
     task_helpers.E013   an app's `workers.py` cannot be imported
     task_helpers.E014   a worker whose constructor raises
     task_helpers.E015   DATABASE_ROUTERS keep the tables out of the database that is to hold tasks
+    task_helpers.E016   that database has no autocommit
     task_helpers.W001   django-channels has a command `runworker` too
     task_helpers.W002   SQLite without WAL or IMMEDIATE transactions, outside DEBUG
     task_helpers.W003   a worker has what is nearly the name of a field

@@ -386,6 +386,16 @@ def test_while_developing_any_sqlite_will_do(configured, settings) -> None:
         assert found() == []
 
 
+def test_a_database_without_autocommit_is_an_error(configured, settings) -> None:
+    settings.DEBUG = True
+    configured(courier(BACKEND=DATABASE, OPTIONS={"using": "tasks"}))
+    with bare_database("tasks", **SQLITE, AUTOCOMMIT=False):
+        [message] = found()
+    assert (message.id, message.is_serious()) == ("task_helpers.E016", True)
+    assert message.msg == 'DATABASES["tasks"]: is to hold tasks, and has no autocommit'
+    assert message.hint == 'leave "AUTOCOMMIT" out.'
+
+
 @pytest.fixture
 def asked(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """These tests open connections, to databases of their own."""

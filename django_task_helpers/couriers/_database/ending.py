@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from django_task_helpers.couriers._database import vendors
 from django_task_helpers.couriers._database.ends import End
-from django_task_helpers.couriers._database.verbs import Verbs, each, parts
+from django_task_helpers.couriers._database.verbs import Verbs, each
 from django_task_helpers.models import Count, DeadLetter, Result, SharedKey, Task
 from task_helpers.couriers.parcels import Way
 from task_helpers.couriers.stats import COUNTED
@@ -83,7 +83,7 @@ class Ending(Verbs):
             self._of(Count).filter(minute__lte=minute - KEPT_MINUTES).delete()
         expired = self._of(Result).filter(expires_at__lte=now).order_by("expires_at")
         ids = list(expired.values_list("id", flat=True)[:MOST_PRUNED])
-        for some in parts(ids):
+        for some in vendors.parts_of(ids):
             with self._writing():
                 rows = vendors.unlocked(self._of(Result).filter(id__in=some).order_by("id"))
                 self._of(Result).filter(

@@ -8,6 +8,7 @@ from functools import partial
 from django.db.models import Count as CountOf
 from django.db.models import Sum
 
+from django_task_helpers.couriers._database import vendors
 from django_task_helpers.couriers._database.admission import Admission
 from django_task_helpers.couriers._database.ending import (
     CANCELLED,
@@ -17,7 +18,7 @@ from django_task_helpers.couriers._database.ending import (
 )
 from django_task_helpers.couriers._database.ends import End
 from django_task_helpers.couriers._database.verbs import each
-from django_task_helpers.models import Batch, Count, DeadLetter, Result, State, Worker
+from django_task_helpers.models import Batch, Count, DeadLetter, Result, State, Task, Worker
 from task_helpers import outcomes, progress
 from task_helpers.couriers.parcels import IN_LINE, Buried, Way
 from task_helpers.couriers.stats import COUNTED, QueueStats
@@ -110,7 +111,7 @@ class UpkeepVerbs(Admission, Ending):
             weights = dict(
                 each(sorted(ids), lambda some: rows.filter(id__in=some).values_list("id", "weight"))
             )
-            there = self._tasks(queue).filter(id__in=ids).count()
+            there = len(vendors.rows_of(self._using, Task, ("id",), ids, queue=queue))
             each(ids, lambda some: [dead.filter(id__in=some).delete()])
             each(ids, lambda some: [self._of(Result).filter(id__in=some).delete()])
             for weight in set(weights.values()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
@@ -24,9 +24,6 @@ from task_helpers.effects import Flow
 
 M = TypeVar("M", bound=models.Model)
 T = TypeVar("T")
-
-CHUNK = 500
-"""Most values of one query: SQLite may take no more than 999."""
 
 MOST_READ = 10_000
 """Results that were read and wait to be deleted; what is beyond expires by itself."""
@@ -115,12 +112,6 @@ class Verbs:
         return self._born ^ os.getpid()
 
 
-def parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """What goes into one query each."""
-    for at in range(0, len(items), CHUNK):
-        yield items[at : at + CHUNK]
-
-
 def each(ids: Sequence[bytes], ask: Callable[[Sequence[bytes]], Iterable[T]]) -> list[T]:
     """The rows of all queries for so many ids."""
-    return [row for part in parts(ids) for row in ask(part)]
+    return [row for part in vendors.parts_of(ids) for row in ask(part)]

@@ -27,10 +27,10 @@ LONGEST_TEXT = 500
 
 LONGEST_CHAIN = 20
 
-REFUSALS = {"IntegrityError", "DataError"}
+REFUSALS = {"IntegrityError", "DataError", "UnknownFunction", "InvalidFunction"}
 """
-By these names of PEP 249 a database refuses the data of a task. Where it did so tells nothing, in
-the fifty lines of an ORM.
+By the first two, names of PEP 249, a database refuses the data of a task, by the others a worker
+does. Where that was tells nothing: in the fifty lines of an ORM, or in this package.
 """
 
 Kind = tuple[Any, ...]

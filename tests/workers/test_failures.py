@@ -118,6 +118,17 @@ def test_a_row_that_a_database_refuses_is_one_line(courier: Any, caplog: Any, ki
     assert record.exc_info is None
 
 
+@pytest.mark.parametrize("task_data", ["hello", {"function": "nobody.knows"}], ids=str)
+def test_a_task_that_names_no_function_is_one_line(
+    courier: Any, caplog: Any, task_data: Any
+) -> None:
+    courier.add_task_to_queue(Q, task_data)
+    ClassicWorker(courier, queue_name=Q, burst=True).perform()
+    [record] = caplog.records
+    assert "Function: " in record.message
+    assert record.exc_info is None
+
+
 def test_an_attempt_is_counted(courier: Any, caplog: Any) -> None:
     courier.add_task_to_queue(Q, 7)
     OneByOne(courier, queue_name=Q, max_attempts=2, retry_delay=0).perform(2)

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from django.db import connection, models
-from django.test import override_settings
 from django.test.utils import isolate_apps
 
 SITE = Path(__file__).parent / "site"
@@ -21,18 +20,14 @@ MEMORY = "task_helpers.couriers.memory.MemoryClientWorkerTaskCourier"
 
 
 @pytest.fixture
-def configured() -> Iterator[Callable[..., None]]:
+def configured(settings: Any) -> Callable[..., None]:
     """Sets TASK_HELPERS, and other settings by keyword, until the test has ended."""
-    overrides = []
 
     def configure(value: Any, **others: Any) -> None:
-        override = override_settings(TASK_HELPERS=value, **others)
-        override.enable()
-        overrides.append(override)
+        for name, setting in {"TASK_HELPERS": value, **others}.items():
+            setattr(settings, name, setting)
 
-    yield configure
-    for override in reversed(overrides):
-        override.disable()
+    return configure
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import asyncio
 import os
 import time
 
-from django_redis import get_redis_connection
+from redis import Redis
 
 from shop.workers import BulkSaveWorker  # noqa: F401  the worker of another app
 from task_helpers.workers.base import BaseWorker
@@ -27,7 +27,7 @@ class GatedWorker(BaseWorker):
         self.told_to_stop = True
 
     def perform_tasks(self, tasks):
-        redis = get_redis_connection()
+        redis = Redis.from_url(os.environ["REDIS_URL"])
         redis.incrby(f"{GATE}:begun", len(tasks))
         while not redis.exists(f"{GATE}:open"):
             redis.set(f"{GATE}:told", int(self.told_to_stop))
@@ -46,7 +46,7 @@ class AsyncGatedWorker(BaseAsyncWorker):
         self.told_to_stop = True
 
     async def perform_tasks(self, tasks):
-        redis = get_redis_connection()
+        redis = Redis.from_url(os.environ["REDIS_URL"])
         redis.incrby(f"{GATE}:begun", len(tasks))
         while not redis.exists(f"{GATE}:open"):
             redis.set(f"{GATE}:told", int(self.told_to_stop))

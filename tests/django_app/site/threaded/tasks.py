@@ -3,8 +3,8 @@ import os
 import threading
 import time
 
-from django_redis import get_redis_connection
 from factory.workers import GATE
+from redis import Redis
 
 from task_helpers import task_function
 
@@ -35,5 +35,5 @@ async def block():
 
 @task_function
 async def sleep():
-    get_redis_connection().incrby(f"{GATE}:begun", 1)
+    Redis.from_url(os.environ["REDIS_URL"]).incrby(f"{GATE}:begun", 1)
     await asyncio.sleep(60)

@@ -3,8 +3,8 @@ import signal
 import time
 
 from django.db import connection
-from django_redis import get_redis_connection
 from factory.workers import GATE
+from redis import Redis
 
 from task_helpers.workers.classic import ClassicWorker
 
@@ -24,7 +24,7 @@ class ThreadedWorker(ClassicWorker):
         if task[1] == "crash":
             os.kill(os.getpid(), signal.SIGKILL)
         connection.ensure_connection()
-        redis = get_redis_connection()
+        redis = Redis.from_url(os.environ["REDIS_URL"])
         redis.incrby(f"{GATE}:begun", 1)
         while task[1] == "slow" and not redis.exists(f"{GATE}:open"):
             redis.set(f"{GATE}:told", int(self.told_to_stop))

@@ -25,15 +25,15 @@ class WorkerFlows(TakingFlows, ReturningFlows):
     def renew(self, queue_name: str, worker: str, task_ids: Iterable[UUID] | None) -> Flow[None]:
         """A batch that is lost is dropped: its errors would be refused, its successes may count."""
         queue = valid_queue_name(queue_name)
-        claims = self._claims_of(queue, task_ids)
-        claims += [claim for claim in self._claims.held(queue) if claim.ending]
+        ending = [claim for claim in self._claims.held(queue) if claim.ending]
+        claims = list(dict.fromkeys([*self._claims_of(queue, task_ids), *ending]))
         until = time.monotonic() + self._options.lease_ms / 1000
         tokens = [claim.token for claim in claims]
         lost = yield from self._store.renew(queue, worker, tokens, self._options.lease_ms)
         for claim in claims:
             if claim.token not in lost:
                 claim.until = until
-            elif self._claims.drop(claim):
+            elif not claim.ending and self._claims.drop(claim):
                 logger.warning("A batch in queue %s is not leased to this worker any more.", queue)
         yield from self._hand_over_owed()
 

@@ -128,6 +128,8 @@ class WorkerSide:
         token = claim.token if claim else FOREIGN
         ended = _ids_of(ends)
         whole = claim is not None and len(ended) == len(claim.tasks)
+        if claim and whole:
+            claim.ending = True
         refused = yield from self._store.finish(queue, token, ends, last=whole)
         report_refused(queue, refused)
         if claim and self._claims.settle(claim, ended) and not whole:

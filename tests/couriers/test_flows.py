@@ -286,6 +286,21 @@ def test_a_lease_that_is_lost_is_not_renewed_again(
     assert Driver(worker.renew(Q, "name", None)).asked.arguments[2] == []
 
 
+def test_a_lease_that_ended_with_its_batch_is_not_lost(
+    worker: WorkerFlows, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given a worker whose results are on their way, and a lease thread
+    Driver(worker.take(Q, 1)).reply(took((A, envelope(1))))
+    giving = Driver(worker.give(Q, [(ids.to_uuid(A), "good")], RetryPolicy()))
+    renewal = Driver(worker.renew(Q, "name", None))
+    [token] = renewal.asked.arguments[2]
+    # when the store has ended the batch, and the lease thread hears of it first
+    assert renewal.reply({token}).ended
+    # then nobody is told that another worker has it
+    assert giving.reply(set()).ended
+    assert caplog.text == ""
+
+
 def test_an_error_of_a_batch_that_is_lost_meanwhile_is_refused_like_any_other(
     worker: WorkerFlows,
 ) -> None:

@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from threading import Barrier, BrokenBarrierError
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connections, transaction
@@ -17,8 +18,11 @@ from pytest_django.plugin import DjangoDbBlocker
 from django_task_helpers.couriers._database.asking import Asking
 from django_task_helpers.couriers._database.transport import Transport
 from django_task_helpers.couriers._database.waiting import Waiting
-from django_task_helpers.couriers.database import DatabaseClientTaskCourier
-from django_task_helpers.models import Worker
+from django_task_helpers.couriers.database import (
+    DatabaseClientTaskCourier,
+    DatabaseClientWorkerTaskCourier,
+)
+from django_task_helpers.models import Batch, Worker
 from task_helpers.effects import run
 from task_helpers.exceptions import CourierUnavailable
 from tests.support.databases import database, on_server
@@ -101,3 +105,26 @@ def meet(met: Barrier) -> None:
     """The first time: who is asked again is alone."""
     with suppress(BrokenBarrierError):
         met.wait(0.5)
+
+
+def test_a_worker_that_is_stopped_in_a_transaction_stops_no_other(rows: Any) -> None:
+    # given a worker that is stopped while it has its batch locked, and whose lease runs out
+    stopped, other = (DatabaseClientWorkerTaskCourier(USING) for _ in range(2))
+    first, second = stopped.bulk_add_tasks_to_queue("q", [1, 2])
+    assert stopped.get_tasks("q", 1) == [(first, 1)]
+    batches = Batch._default_manager.using(USING)
+    batches.update(lease_until=1)
+    with transaction.atomic(using=USING):
+        list(batches.select_for_update())
+        # then another worker goes on with other tasks
+        taken = in_thread(take, other).result(20)
+        assert taken == [(second, 2)]
+    # and takes the batch away when nobody has it locked
+    assert take(other) == [(first, 1)]
+
+
+def take(courier: DatabaseClientWorkerTaskCourier) -> list[tuple[UUID, Any]]:
+    try:
+        return courier.get_tasks("q", 1)
+    finally:
+        connections.close_all()

@@ -161,7 +161,7 @@ class Returning(Taking, Ending):
     def _reclaim_now(self, queue: str, token: bytes, lease: int, dead: bool) -> Reclaimed:
         now = self._now()
         with self._writing():
-            batch = self._locked_batch(queue, token)
+            batch = self._locked_batch(queue, token, busy=dead)
             if batch is None or (batch.lease_until > now and not dead):
                 return NOTHING_BACK
             if batch.alone and (convicted := self._convicted(batch)):
@@ -170,8 +170,13 @@ class Returning(Taking, Ending):
             blame = ALONE if batch.alone else IN_COMPANY
             return Reclaimed(self._requeue(batch, now, blame), None)
 
-    def _locked_batch(self, queue: str, token: bytes) -> Batch | None:
-        return self._batches(queue).filter(token=token).select_for_update().first()
+    def _locked_batch(self, queue: str, token: bytes, busy: bool = True) -> Batch | None:
+        """
+        - busy - False: not one that somebody else has locked. Its worker may be stopped, and would
+          stop whoever waits for it.
+        """
+        batch = self._batches(queue).filter(token=token)
+        return (batch.select_for_update() if busy else vendors.unlocked(batch)).first()
 
     def _convicted(self, batch: Batch) -> tuple[bytes, bytes] | None:
         """Of a batch of one: its task, if it has now crashed alone often enough."""

@@ -28,7 +28,8 @@ def skewed(context: Context, client: float, worker: float) -> list[Figure]:
     with ExitStack() as stack:
         field = stack.enter_context(context.field(lease=LEASE, batch=50, batch_seconds=0.01))
         job = Job(
-            port=field.server.port,
+            kind=field.server.kind,
+            address=field.server.address,
             queue=field.queue,
             ledger=str(field.ledger.path),
             lease=LEASE,

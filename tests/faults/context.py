@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-from task_helpers.couriers.redis import RedisClientTaskCourier
 from tests.faults.ledger import Ledger
 from tests.faults.oracle import Oracle, Verdict, chunks
+from tests.faults.stores import opened
 from tests.faults.worker import Job
-from tests.support.servers import RedisServer
+from tests.support.processes import children
 from tests.support.waiting import in_thread, wait_until
 
 T = TypeVar("T")
@@ -38,6 +38,7 @@ class WorkerProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.faults.worker", job.to_json()],
                 cwd=ROOT,
+                env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.faults.settings"},
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
@@ -49,8 +50,7 @@ class WorkerProcess:
 
     def children(self) -> list[int]:
         """Of a supervisor: the worker processes that run now."""
-        status = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-        return [int(pid) for pid in status.read_text().split()]
+        return children(self.pid)
 
     def wait(self, seconds: float = PATIENCE) -> int:
         """Its exit code."""
@@ -70,7 +70,7 @@ class WorkerProcess:
 
 class Field:
     """
-    One queue on one server: adds numbered tasks, starts workers, waits for all results.
+    One queue in one store: adds numbered tasks, starts workers, waits for all results.
 
     - ledger - who performed what.
     - log - what the workers wrote to stdout and stderr.
@@ -78,13 +78,13 @@ class Field:
     - seen - what the waiters got.
     """
 
-    def __init__(self, server: RedisServer, folder: Path, queue: str, defaults: Any) -> None:
+    def __init__(self, server: Any, folder: Path, queue: str, defaults: Any) -> None:
         self.server = server
         self.queue = queue
         self.ledger = Ledger(folder / f"{queue}.ledger")
         self.log = folder / f"{queue}.log"
         self.folder = folder
-        self.client = RedisClientTaskCourier(server.client())
+        self.client = server.courier()
         self.numbers: dict[UUID, int] = {}
         self.seen: dict[UUID, Any] = {}
         self._defaults = defaults
@@ -119,10 +119,16 @@ class Field:
         self.numbers[task_id] = number
         return task_id
 
-    def await_results(self, task_ids: Iterable[UUID], seconds: float = PATIENCE) -> None:
-        """In threads, from now on; what they get is in `seen`. They leave it to be read again."""
-        for part in chunks(list(task_ids)):
-            self._waiters.append(in_thread(self._await, part, seconds))
+    def await_results(
+        self, task_ids: Iterable[UUID], seconds: float = PATIENCE, part: int = 1000
+    ) -> None:
+        """
+        In threads, from now on; what they get is in `seen`. They leave it to be read again.
+
+        - part - how many each thread waits for.
+        """
+        for some in chunks(list(task_ids), part):
+            self._waiters.append(in_thread(self._await, some, seconds))
 
     def _await(self, task_ids: list[UUID], seconds: float) -> None:
         results = self.client.bulk_wait_for_task_results(
@@ -141,15 +147,15 @@ class Field:
         return sum(1 for error in errors if error)
 
     def judge(self) -> Verdict:
-        with self.server.client() as connection:
-            return Oracle(connection, self.client, self.queue, self.numbers).judge(self.seen)
+        return Oracle(self.server, self.client, self.queue, self.numbers).judge(self.seen)
 
     # --- Workers
 
     def start(self, **fields: Any) -> WorkerProcess:
         """See `worker.Job`; it is killed in the end if it runs then."""
         where = {
-            "port": self.server.port,
+            "kind": self.server.kind,
+            "address": self.server.address,
             "queue": self.queue,
             "ledger": str(self.ledger.path),
         }
@@ -170,11 +176,13 @@ class Field:
 class Context:
     """
     - seed - of all random choices; `random` draws from it.
+    - kind - of the stores, see `stores.MODULES`.
     - full - False: as much as a test run may take.
     """
 
-    def __init__(self, seed: int, family: str, folder: Path, *, full: bool) -> None:
+    def __init__(self, seed: int, family: str, kind: str, folder: Path, *, full: bool) -> None:
         self.seed = seed
+        self.kind = kind
         self.full = full
         self.random = random.Random(f"{seed} {family}")
         self._folder = folder
@@ -194,14 +202,12 @@ class Context:
         return folder
 
     @contextmanager
-    def server(self, **settings: str) -> Iterator[RedisServer]:
-        with RedisServer(self.folder("redis"), **settings) as server:
+    def server(self, **settings: str) -> Iterator[Any]:
+        with opened(self.kind, self.folder(self.kind), **settings) as server:
             yield server
 
     @contextmanager
-    def field(
-        self, queue: str = "faults", server: RedisServer | None = None, **job: Any
-    ) -> Iterator[Field]:
+    def field(self, queue: str = "faults", server: Any = None, **job: Any) -> Iterator[Field]:
         """
         - server - absent: one of its own.
         - job - fields of `worker.Job` for all workers that it starts.

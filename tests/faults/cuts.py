@@ -28,7 +28,7 @@ def black_hole(context: Context, leases: float) -> list[Figure]:
     with ExitStack() as stack:
         field = stack.enter_context(context.field(lease=LEASE, batch=BATCH, retry_seconds=0.2))
         proxy = stack.enter_context(Proxy(field.server.port))
-        cut_off = field.start(port=proxy.port, batch_seconds=0.5)
+        cut_off = field.start(address=proxy.port, batch_seconds=0.5)
         field.await_results(field.add(BATCH))
         field.wait_for_executions(BATCH)
         other = field.start()
@@ -66,7 +66,7 @@ def bad_network(context: Context) -> list[Figure]:
         proxy = stack.enter_context(Proxy(field.server.port))
         with Load(field) as load:
             for _ in range(2):
-                field.start(port=proxy.port, batch=50, task_seconds=0.001)
+                field.start(address=proxy.port, batch=50, task_seconds=0.001)
             field.wait_for_executions(100)
             for _ in range(context.scaled(20, 200)):
                 _worsen(context, proxy)

@@ -92,7 +92,12 @@ def _unnamed(field: Field) -> int:
 @contextmanager
 def _working(group: Group, field: Field) -> Iterator[object]:
     job = Job(
-        port=0, queue=field.queue, ledger=str(field.ledger.path), batch=50, task_seconds=0.001
+        kind="redis",
+        address=None,
+        queue=field.queue,
+        ledger=str(field.ledger.path),
+        batch=50,
+        task_seconds=0.001,
     )
     courier = RedisWorkerTaskCourier(group.connection(), lease=job.lease)
     worker = FaultyWorker(courier, job=job, queue_name=job.queue, max_tasks_per_iteration=job.batch)

@@ -24,7 +24,16 @@ NAMES = (
     "mutations",
     "clocks",
     "volume",
+    "kills-sqlite",
+    "kills-postgres",
+    "zombies-sqlite",
+    "zombies-postgres",
+    "races-sqlite",
+    "races-postgres",
+    "crowds-sqlite",
+    "crashes-postgres",
 )
+"""A module of this folder, and where the tasks are unless that is Redis."""
 
 
 def run_family(name: str, seed: int, *, full: bool) -> Outcome:
@@ -32,13 +41,15 @@ def run_family(name: str, seed: int, *, full: bool) -> Outcome:
     began, figures, error = time.monotonic(), list[Figure](), ""
     with tempfile.TemporaryDirectory(prefix=f"faults-{name}-") as folder:
         try:
-            figures = list(_run(name, Context(seed, name, Path(folder), full=full)))
+            figures = list(_run(name, seed, Path(folder), full=full))
         except Exception:
             error = traceback.format_exc()
     return Outcome(name, time.monotonic() - began, figures, error)
 
 
-def _run(name: str, context: Context) -> Sequence[Figure]:
-    family = importlib.import_module(f"tests.faults.{name}")
+def _run(name: str, seed: int, folder: Path, *, full: bool) -> Sequence[Figure]:
+    module, _, kind = name.partition("-")
+    family = importlib.import_module(f"tests.faults.{module}")
+    context = Context(seed, name, kind or "redis", folder, full=full)
     figures: Sequence[Figure] = family.run(context)
     return figures

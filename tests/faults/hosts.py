@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import time
-from pathlib import Path
 
 from tests.faults.context import Context, Field
 from tests.faults.recoveries import Inquest, Kill, Recovery
 from tests.faults.report import Figure, at_most, exactly, none, told
+from tests.support.processes import runs
 from tests.support.waiting import Stopwatch, wait_until
 
 LEASE = 2.0
@@ -63,7 +63,7 @@ def lost_supervisors(context: Context) -> list[Figure]:
             supervisor.signal(signal.SIGKILL)
             supervisor.wait()
             watch = Stopwatch()
-            wait_until(lambda left=children: not any(map(_runs, left)), 30)
+            wait_until(lambda left=children: not any(map(runs, left)), 30)
             seconds.append(watch.seconds)
             field.start()
             broken += bool(field.join() or field.judge().broken())
@@ -75,12 +75,3 @@ def lost_supervisors(context: Context) -> list[Figure]:
         none("  runs with a task lost, wrong, late or left behind", broken),
         none("  duplicate executions", duplicates),
     ]
-
-
-def _runs(pid: int) -> bool:
-    """Who has ended counts as gone, reaped or not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"

@@ -16,6 +16,11 @@ from tests.support.waiting import wait_until
 PROCESSES = 6
 BATCH = 50
 TASK_SECONDS = 0.004
+FULL = {"redis": (100_000, 200)}
+"""Tasks and kills; of other stores fewer."""
+
+RECOVERED = {"redis": 0.5}
+"""Seconds until the tasks are performed again. Of other stores: sooner than by the lease."""
 
 
 def run(context: Context) -> list[Figure]:
@@ -27,7 +32,7 @@ def supervised_kills(context: Context) -> list[Figure]:
     The k-th kill comes when a random number of executions is on record, and a random part of a
     batch later, so that all of them come under load.
     """
-    tasks, kills = context.scaled((4_000, 8), (100_000, 200))
+    tasks, kills = context.scaled((4_000, 8), FULL.get(context.kind, (10_000, 50)))
     job = {"batch": BATCH, "task_seconds": TASK_SECONDS, "processes": PROCESSES}
     with context.field(lease=LEASE, **job) as field:
         task_ids = field.add(tasks)
@@ -41,7 +46,8 @@ def supervised_kills(context: Context) -> list[Figure]:
             done.append(_kill_one(worker, done, context))
         hung = field.join()
         code = worker.stop()
-        return _figures(field, done, hung, code, context.limit(0.5))
+        limit = context.limit(RECOVERED.get(context.kind, LEASE))
+        return _figures(field, done, hung, code, limit)
 
 
 def _kill_one(worker: WorkerProcess, done: Sequence[Kill], context: Context) -> Kill:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.faults.context import Context, Field, WorkerProcess
+from tests.faults.stores import Store
 from tests.faults.worker import OUT_OF_TIME
-from tests.support.servers import RedisServer
 from tests.support.waiting import wait_until
 
 BATCH_SECONDS = 0.1
@@ -44,7 +44,7 @@ class Lane:
 
     def overtaken(self) -> None:
         """It is continued when another worker has returned all results."""
-        zombie = self._stop_whoever_performs(self._add())
+        zombie = self._stopped(self._add)
         self._join()
         refused = self.field.logged(TOO_LATE)
         self._continue(zombie)
@@ -52,15 +52,15 @@ class Lane:
 
     def failing(self) -> None:
         """It fails its task while another worker performs it: that is no end for the task."""
-        before = self._add_deed("late", self.lease)
-        zombie = self._stop_whoever_performs(before)
-        self._wait(lambda: len(self.field.ledger) > before + 1)
+        zombie = self._stopped(lambda: self._add_deed("late", self.lease))
+        before = len(self.field.ledger)
+        self._wait(lambda: len(self.field.ledger) > before)
         self._continue(zombie)
         self._join()
 
     def unnoticed(self) -> None:
         """It is the only worker, so its tasks are still there when it comes back."""
-        zombie = self._stop_whoever_performs(self._add())
+        zombie = self._stopped(self._add)
         time.sleep(1.5 * self.lease)
         self._continue(zombie)
         self._join()
@@ -121,11 +121,16 @@ class Lane:
         self._wait(lambda: len(self.field.ledger) > before)
         return self.field.ledger.executions(before)[0].pid
 
-    def _stop_whoever_performs(self, before: int) -> WorkerProcess:
-        pid = self._whoever_performs(before)
-        zombie = next(worker for worker in self._workers if worker.pid == pid)
-        zombie.signal(signal.SIGSTOP)
-        return zombie
+    def _stopped(self, add: Callable[[], int]) -> WorkerProcess:
+        """A worker, in the middle of what was added. One that holds the store up may go on."""
+        while True:
+            pid = self._whoever_performs(add())
+            zombie = next(worker for worker in self._workers if worker.pid == pid)
+            zombie.signal(signal.SIGSTOP)
+            if self.field.server.takes_writes():
+                return zombie
+            zombie.signal(signal.SIGCONT)
+            self._join()
 
     def _continue(self, zombie: WorkerProcess) -> None:
         self.zombies.append((zombie.pid, time.monotonic_ns()))
@@ -143,7 +148,7 @@ class Lane:
 
 def run_lanes(
     context: Context,
-    server: RedisServer,
+    server: Store,
     rounds: int,
     one_round: Callable[[Lane], None],
     workers: int = 2,

@@ -7,14 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-import redis
-
-from task_helpers.couriers.redis import RedisClientTaskCourier
 from task_helpers.exceptions import WorkerLost
 from tests.faults.report import Figure, none
+from tests.faults.stores import Store
 from tests.faults.worker import f
-
-INDEXES = ("m", "p", "z", "s1", "s2", "d", "l", "c")
 
 
 @dataclass
@@ -25,7 +21,7 @@ class Verdict:
     - wrong - with a result that is not f(data).
     - changed - whose result was another one when it was read again.
     - failed - ended by an error.
-    - left - keys of the queue that should be empty.
+    - left - what the store should not keep of the queue any more.
     """
 
     results: dict[UUID, Any]
@@ -47,7 +43,7 @@ class Verdict:
             none("ids with two different results", len(self.changed)),
             none("tasks that failed", len(self.failed)),
             none("dead letters", self.dead),
-            none("index keys left behind", len(self.left)),
+            none("keys or tables left behind", len(self.left)),
         ]
 
     def broken(self) -> list[str]:
@@ -62,12 +58,12 @@ class Oracle:
 
     def __init__(
         self,
-        connection: redis.Redis,
-        client: RedisClientTaskCourier,
+        store: Store,
+        client: Any,
         queue: str,
         numbers: Mapping[UUID, int],
     ) -> None:
-        self._connection = connection
+        self._store = store
         self._client = client
         self._queue = queue
         self._numbers = numbers
@@ -88,7 +84,7 @@ class Oracle:
                 verdict.wrong.append(task_id)
             if task_id in seen and not _same(seen[task_id], result):
                 verdict.changed.append(task_id)
-        verdict.left = self._left()
+        verdict.left = self._store.leftovers(self._queue)
         verdict.dead = self._client.get_queue_stats(self._queue).dead
         return verdict
 
@@ -114,18 +110,9 @@ class Oracle:
         except Exception as error:
             return error
 
-    def _left(self) -> list[str]:
-        base = f"task_helpers:{{{self._queue}}}:"
-        names = {key.decode("latin1") for key in self._connection.scan_iter(f"{base}*")}
-        return [name for name in names if _is_index(name.removeprefix(base))]
-
 
 def chunks(items: Sequence[UUID], size: int = 1000) -> Iterable[Sequence[UUID]]:
     return (items[at : at + size] for at in range(0, len(items), size))
-
-
-def _is_index(name: str) -> bool:
-    return name in INDEXES or name.startswith("b:")
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from tests.faults import cuts, failover, troubles
-from tests.faults.context import Context, Field
+from tests.faults.context import Context
+from tests.faults.crashes import crash, crashes, start_workers
 from tests.faults.load import Load, last, named, unharmed
 from tests.faults.report import Figure, none, told
 
@@ -14,10 +15,11 @@ ON_DISK = {"appendonly": "yes", "appendfsync": "always"}
 
 
 def run(context: Context) -> list[Figure]:
+    times = context.scaled(3, 20)
     return [
-        *crashes(context, "always"),
-        *crashes(context, "everysec"),
-        *crashes_without_a_disk(context),
+        *crashes(context, times, appendonly="yes", appendfsync="always"),
+        *crashes(context, times, appendonly="yes", appendfsync="everysec"),
+        *crashes_without_a_disk(context, times),
         *long_outage(context),
         *troubles.run(context),
         *cuts.run(context),
@@ -25,25 +27,12 @@ def run(context: Context) -> list[Figure]:
     ]
 
 
-def crashes(context: Context, fsync: str) -> list[Figure]:
-    """Killed with -9 and started again under load, with its data on disk."""
-    settings = {"appendonly": "yes", "appendfsync": fsync}
-    times = context.scaled(3, 20)
-    with context.server(**settings) as server, context.field(server=server, lease=LEASE) as field:
-        with Load(field) as load:
-            _start_workers(field)
-            _crash(context, field, times)
-        prefix = f"{times} crashes, appendfsync {fsync}"
-        return named(prefix, load.undisturbed())
-
-
-def crashes_without_a_disk(context: Context) -> list[Figure]:
+def crashes_without_a_disk(context: Context, times: int) -> list[Figure]:
     """What was in it is gone each time: callers add again, the others are told."""
-    times = context.scaled(3, 20)
     with context.field(lease=LEASE) as field:
         with Load(field) as load:
-            _start_workers(field)
-            _crash(context, field, times)
+            start_workers(field)
+            crash(context, field, times)
         unnamed = sum(
             isinstance(result, Exception) and type(result).__name__ != "TaskLost"
             for result in field.seen.values()
@@ -56,20 +45,6 @@ def crashes_without_a_disk(context: Context) -> list[Figure]:
                 none("calls refused", sum(load.errors.values())),
             ],
         )
-
-
-def _start_workers(field: Field) -> None:
-    for _ in range(2):
-        field.start(batch=50, task_seconds=0.001)
-    field.wait_for_executions(100)
-
-
-def _crash(context: Context, field: Field, times: int) -> None:
-    for _ in range(times):
-        field.wait_for_executions(len(field.ledger) + context.random.randint(1, 300))
-        field.server.kill()
-        field.server.start()
-    field.wait_for_executions(len(field.ledger) + 100)
 
 
 def long_outage(context: Context) -> list[Figure]:

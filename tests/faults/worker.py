@@ -20,20 +20,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import redis
-
-from task_helpers.couriers.redis import RedisWorkerTaskCourier
 from task_helpers.exit_codes import DONE
 from task_helpers.supervision.signals import StopSignals
 from task_helpers.supervision.supervisor import Supervisor
 from task_helpers.workers.base import BaseWorker
 from tests.faults.ledger import Ledger
+from tests.faults.stores import worker_courier
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """
-    - port, queue, ledger, lease - where and how it works; lease in seconds.
+    - kind, address - of the store, see `stores.Store`.
+    - queue, ledger, lease - where and how it works; lease in seconds.
     - processes - children under a supervisor; 0: this process works itself.
     - batch, linger, max_batch_seconds - as in `BaseWorker`.
     - batch_seconds, task_seconds - how long a batch takes: so much, and so much for each task.
@@ -41,7 +40,8 @@ class Job:
     - drain - as in `Supervisor`.
     """
 
-    port: int
+    kind: str
+    address: Any
     queue: str
     ledger: str
     lease: float = 2.0
@@ -124,8 +124,8 @@ class FaultyWorker(BaseWorker):
 
 
 def make_worker(job: Job) -> FaultyWorker:
-    courier = RedisWorkerTaskCourier(
-        redis.Redis(port=job.port), lease=job.lease, retry_seconds=job.retry_seconds
+    courier = worker_courier(
+        job.kind, job.address, lease=job.lease, retry_seconds=job.retry_seconds
     )
     return FaultyWorker(
         courier,

@@ -166,12 +166,16 @@ def database_server(kind: Kind) -> Iterator[DatabaseServer]:
     if url := os.environ.get(kind.variable):
         yield DatabaseServer(kind, url)
         return
+    with own_folder() as folder, _running(kind, programs_of(kind), folder) as server:
+        wait_until(server.answers, START_SECONDS)
+        yield server
+
+
+def programs_of(kind: Kind) -> list[str]:
     programs = [program for name in kind.programs if (program := _program(name))]
     if len(programs) < len(kind.programs):
         missing(f"set {kind.variable}, or install {kind.package} (make test does it for root)")
-    with _folder() as folder, _running(kind, programs, folder) as server:
-        wait_until(server.answers, START_SECONDS)
-        yield server
+    return programs
 
 
 def _program(name: str) -> str | None:
@@ -181,12 +185,12 @@ def _program(name: str) -> str | None:
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def own_folder() -> Iterator[Path]:
     """Not one of pytest's, which the account that the server runs under may not enter."""
     prefix = "test-database-"
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
-        if account := _account():
-            os.chown(folder, account["user"], account["group"])
+        if owner := account():
+            os.chown(folder, owner["user"], owner["group"])
         yield Path(folder)
 
 
@@ -194,7 +198,7 @@ def _folder() -> Iterator[Path]:
 def _running(kind: Kind, programs: list[str], folder: Path) -> Iterator[DatabaseServer]:
     preparing, serving = programs
     port = free_port()
-    how: dict[str, Any] = {"cwd": folder, "stderr": subprocess.STDOUT, **_account()}
+    how: dict[str, Any] = {"cwd": folder, "stderr": subprocess.STDOUT, **account()}
     with (folder / "log").open("wb") as log:
         subprocess.run([preparing, *kind.prepare(folder)], check=True, stdout=log, **how)
         guard = subprocess.Popen(
@@ -208,7 +212,7 @@ def _running(kind: Kind, programs: list[str], folder: Path) -> Iterator[Database
         yield DatabaseServer(kind, kind.url.format(port=port))
 
 
-def _account() -> dict[str, Any]:
+def account() -> dict[str, Any]:
     """Neither server runs as root."""
     if os.geteuid() != 0:
         return {}

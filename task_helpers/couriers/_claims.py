@@ -79,7 +79,8 @@ class Claims:
     def drop_overdue(self, now: float) -> None:
         """Claims nobody renewed or finished do not pile up; most of the time there are none."""
         with self._lock:
-            overdue = [claim for claim in self._by_token.values() if claim.until < now]
+            claims = self._by_token.values()
+            overdue = [each for each in claims if each.until < now and not each.ending]
         for claim in overdue:
             self.drop(claim)
 

@@ -16,7 +16,12 @@ from task_helpers.couriers.parcels import Ends, HandOver, Way
 from task_helpers.couriers.store import IMPATIENT_SECONDS, Store
 from task_helpers.effects import Flow
 from task_helpers.envelopes import Header, channel_of, header_of
-from task_helpers.exceptions import DeserializationError, TaskExpired
+from task_helpers.exceptions import (
+    CourierError,
+    CourierUnavailable,
+    DeserializationError,
+    TaskExpired,
+)
 from task_helpers.forks import restart_after_fork
 from task_helpers.outcomes import NOT_STORED
 from task_helpers.plurals import counted
@@ -87,10 +92,21 @@ class WorkerSide:
         while owed := self._next_owed():
             claim, ends = owed
             try:
-                yield from self._finish(claim.queue, claim, ends.made())
-            except BaseException:
-                self._owed.appendleft(owed)
+                refused = yield from self._store.finish(
+                    claim.queue, claim.token, ends.made(), last=True
+                )
+            except BaseException as error:
+                self._owe_again(owed, error)
                 raise
+            report_refused(claim.queue, refused)
+            self._claims.settle(claim, _ids_of(ends.made()))
+
+    def _owe_again(self, owed: tuple[Claim, LateEnds], error: BaseException) -> None:
+        """What a store that answers refuses is left to its lease: it would hold up all others."""
+        if isinstance(error, CourierError) and not isinstance(error, CourierUnavailable):
+            self._claims.drop(owed[0])
+        else:
+            self._owed.appendleft(owed)
 
     def _next_owed(self) -> tuple[Claim, LateEnds] | None:
         """Asking first whether there is one would be a race with the thread that renews leases."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -211,3 +212,18 @@ def test_a_worker_that_returns_in_its_own_way_does_so_at_once(
 
     Telling(courier, burst=True).perform()
     assert done == [True] * len(task_ids)
+
+
+def test_a_batch_is_closed_though_its_lease_ran_out_while_it_was_owed(
+    client: RedisClientTaskCourier,
+    courier: RedisWorkerTaskCourier,
+    redis_connection: redis.Redis,
+    prefix: str,
+) -> None:
+    """As after a long outage, when the claims that nobody renewed are dropped."""
+    task_ids = client.bulk_add_tasks_to_queue(Q, range(3))
+    courier.bulk_return_task_results(Q, courier.get_tasks(Q, 3), soon=True)
+    courier._worker._claims.drop_overdue(math.inf)
+    courier.renew_leases(Q, "worker", [])
+    assert results(client, task_ids) == [0, 1, 2]
+    assert not redis_connection.exists(f"{prefix}:{{{Q}}}:l")

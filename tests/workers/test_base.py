@@ -130,8 +130,8 @@ def test_auto_takes_no_more_than_it_can_answer_in_time(courier: Any) -> None:
     # when they are to be answered within 200 ms
     worker = Slow(courier, linger="auto", target_latency=0.2, burst=True)
     worker.perform(12)
-    # then a batch takes half of that
-    assert max(worker.batches) <= 5
+    # then no batch takes longer than that
+    assert max(worker.batches) <= 10
 
 
 def test_stop_while_a_batch_fills_leaves_it_to_others(courier: Any) -> None:

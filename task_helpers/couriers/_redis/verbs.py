@@ -67,6 +67,7 @@ class Verbs:
         self._options = options
         self._keys: dict[str, QueueKeys] = {}
         self._clock = Clock()
+        self._answered = set[str]()  # digests of scripts that Redis has lately known
         self._read = deque[Command](maxlen=MOST_READ)
         self._door = Door(options)
         self._paces: dict[str, tuple[float, Pace]] = {}  # queue -> when it was read, and what

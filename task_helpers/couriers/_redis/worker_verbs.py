@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from task_helpers.couriers._chunks import chunks
 from task_helpers.couriers._redis.commands import Argument, Behind, Command, script
@@ -88,22 +88,29 @@ class WorkerVerbs(Verbs):
         return set((yield from self._ask.script("finish", names, arguments)))
 
     def _behind(self, queue: str, along: HandOver) -> Flow[Behind]:
-        now = yield from self.now()
+        """
+        With the source of the script, until Redis has answered its digest: that it does not know it
+        would be read a whole batch too late.
+        """
+        now, finish = (yield from self.now()), script("finish")
+        call = finish.by_digest if finish.digest in self._answered else finish.by_source
 
         def commands() -> list[Command]:
             calls = list(finish_calls(along.ends()))
+            last = calls[-1]
             return [
-                script("finish").by_digest(
-                    *self._finishing(queue, along.token, call, call is calls[-1], now)
-                )
-                for call in calls
+                call(*self._finishing(queue, along.token, each, each is last, now))
+                for each in calls
             ]
 
         def told(replies: list[Any] | BaseException) -> None:
-            if isinstance(replies, list):
-                along.told(_first_error(replies) or set(chain.from_iterable(replies)))
+            error = _first_error(replies) if isinstance(replies, list) else replies
+            if error is None:
+                self._answered.add(finish.digest)
+                along.told(set(chain.from_iterable(cast(list[Any], replies))))
             else:
-                along.told(replies)
+                self._answered.discard(finish.digest)
+                along.told(error)
 
         return Behind(commands, told)
 
@@ -182,7 +189,7 @@ class WorkerVerbs(Verbs):
         return self._hint_channel(channel), b"" if len(ids) == count else b"".join(ids)
 
 
-def _first_error(replies: list[Any]) -> Exception | None:
+def _first_error(replies: list[Any]) -> BaseException | None:
     return next((reply for reply in replies if isinstance(reply, Exception)), None)
 
 

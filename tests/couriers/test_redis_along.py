@@ -84,7 +84,7 @@ def test_a_batch_is_answered_before_the_next_one_is_performed(
     class Asking(Doubling):
         def perform_tasks(self, tasks: list[Task]) -> Any:
             if self.performed:
-                answered.extend(client.bulk_wait_for_task_results(Q, task_ids[:3], timeout=5))
+                answered.extend(client.bulk_wait_for_task_results(Q, task_ids[:3], timeout=2))
             return super().perform_tasks(tasks)
 
     Asking(courier, burst=True).perform()

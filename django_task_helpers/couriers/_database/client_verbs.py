@@ -13,6 +13,7 @@ from django_task_helpers.models import Result, SharedKey, Task
 from task_helpers.couriers.backends import chunks
 from task_helpers.couriers.parcels import IN_LINE, Look, Placement
 from task_helpers.effects import Flow
+from task_helpers.exceptions import CourierError
 
 MOST_FORGOTTEN = 100
 """Results that are deleted beside one add."""
@@ -77,7 +78,7 @@ class ClientVerbs(Admission):
                     self._admit(row.queue, [held], 1, place, now)
                     self._insert(row.queue, [task], place, now)
                 return held
-        raise RuntimeError(f"the tasks of a key in queue {row.queue} ended too fast")
+        raise CourierError(f"the tasks of a key in queue {row.queue} ended too fast: try again")
 
     # --- Results
 

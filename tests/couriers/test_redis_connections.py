@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from task_helpers.couriers.redis import (
     RedisWorkerTaskCourier,
 )
 from tests.support.faults import LostReplies, Recorder
+from tests.support.forking import fork
 from tests.support.servers import RedisServer, free_port
 from tests.support.waiting import Stopwatch, in_thread, wait_until
 
@@ -222,19 +221,6 @@ def test_64_waiters_and_a_worker_hold_few_connections(
 # --- Fork
 
 
-def fork(check: Callable[[], bool]) -> Callable[[], bool]:
-    """Gives what a forked child finds, once it is asked for."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork: what is tested
-        child = os.fork()
-    if child == 0:
-        try:
-            os._exit(0 if check() else 1)
-        finally:
-            os._exit(2)
-    return lambda: os.waitpid(child, 0)[1] == 0
-
-
 def test_a_child_neither_asks_for_nor_holds_batches_of_its_parent(
     redis_connection: Any, prefix: str
 ) -> None:
@@ -248,11 +234,12 @@ def test_a_child_neither_asks_for_nor_holds_batches_of_its_parent(
     own = courier.worker_id
 
     # when its process forks, then the child is another worker, which gets another task
-    def child() -> bool:
+    def child() -> None:
         courier.release_tasks(Q)
-        return courier.worker_id != own and [n for _, n in courier.get_tasks(Q, 2)] == [2]
+        assert courier.worker_id != own
+        assert [n for _, n in courier.get_tasks(Q, 2)] == [2]
 
-    assert fork(child)()
+    fork(child)()
     # and the parent has what it took
     assert [n for _, n in courier.get_tasks(Q, 2)] == [1]
     courier.return_task_result(Q, held[0], ValueError("its own"))
@@ -273,15 +260,15 @@ def test_parent_and_child_go_on_after_a_fork(courier: Any, other: Any) -> None:
     assert courier.call(Q, 0, timeout=5) == "answer 0"
 
     # when the process forks
-    def child() -> bool:
+    def child() -> None:
         own = [courier.call(Q, ("child", n), timeout=5) for n in range(20)]
-        return own == [f"answer {('child', n)}" for n in range(20)]
+        assert own == [f"answer {('child', n)}" for n in range(20)]
 
     succeeds = fork(child)
     # then both get their own answers
     for n in range(20):
         assert courier.call(Q, n, timeout=5) == f"answer {n}"
-    assert succeeds()
+    succeeds()
     answers.result(5)
     other.return_task_result("later", open_end, "still here")
     assert waiter.result(5) == "still here"

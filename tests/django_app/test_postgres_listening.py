@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -19,6 +18,7 @@ from django_task_helpers.couriers.database import DatabaseClientWorkerTaskCourie
 from task_helpers.couriers import _lookout, _taking_flows
 from tests.support.database_servers import DatabaseServer
 from tests.support.databases import on_server
+from tests.support.forking import fork
 from tests.support.waiting import Stopwatch, in_thread, wait_until
 
 Q = "q"
@@ -246,16 +246,14 @@ def test_a_forked_child_leaves_its_parents_connection_alone(courier: Any) -> Non
     ids = courier.bulk_add_tasks_to_queue(Q, [1, 2])
     waiter = own(courier.bulk_wait_for_task_results, Q, ids)
     [pid] = wait_until(listeners)
+
     # when a child is forked, which ends them and calls for another
-    if not (child := os.fork()):
-        try:
-            courier.bulk_return_task_results(Q, courier.get_tasks(Q, max_count=2))
-            threading.Thread(target=echo, args=[courier]).start()
-            courier.call(Q, 3, timeout=10)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    assert os.waitpid(child, 0)[1] == 0
+    def child() -> None:
+        courier.bulk_return_task_results(Q, courier.get_tasks(Q, max_count=2))
+        threading.Thread(target=echo, args=[courier]).start()
+        assert courier.call(Q, 3, timeout=10) == 3
+
+    fork(child)()
     # then the parent is told on the connection that it had
     assert waiter.result(10) == [1, 2]
     assert listeners() == [pid]

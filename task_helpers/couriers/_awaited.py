@@ -123,6 +123,8 @@ class Awaited:
             if store.is_gone():
                 lookout.tell_all(error)
             raise
+        finally:
+            lookout.ends_sweep()
 
     def _added_again(self, task_id: bytes) -> Flow[bool]:
         """

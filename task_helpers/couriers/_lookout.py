@@ -3,7 +3,8 @@ All who wait for results in this process, and who of them looks for all when hin
 
 Hints say that a result has come; they can be lost. So once a second, while anybody waits, one of
 those who wait asks the store about everything that is awaited here: one question for a thousand
-threads or coroutines.
+threads or coroutines. Only one asks at a time: an answer of many tasks takes longer than a second,
+and a second question would make it longer still, and a third.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from task_helpers.effects import News
 
 SWEEP_SECONDS = 1.0
 """Between two sweeps, and from the first one who waits to the first sweep."""
+
+HUNG_SECONDS = 60.0
+"""A sweep that takes longer has been given up, or its connection has: somebody else looks."""
 
 
 class Waiter:
@@ -69,6 +73,7 @@ class Lookout:
         self._by_id: dict[bytes, tuple[Waiter, ...]] = {}
         self._waiters: dict[Waiter, None] = {}
         self._next_sweep = 0.0
+        self._sweep_until = 0.0
 
     # --- Those who wait
 
@@ -136,17 +141,28 @@ class Lookout:
         return {queue: list(missing) for queue, missing in by_queue.items()}
 
     def sweep_in(self) -> float:
-        """Seconds until somebody has to look for all."""
-        return max(0.0, self._next_sweep - time.monotonic())
+        """Seconds until somebody has to look for all, or to see whether a sweep has ended."""
+        now = time.monotonic()
+        return max(0.0, SWEEP_SECONDS if now < self._sweep_until else self._next_sweep - now)
 
     def hurry(self) -> None:
         """Hints may have been lost: somebody has to look now."""
         self._next_sweep = 0.0
 
-    def claims_sweep(self) -> bool:
-        """True for one, when it is time: the caller looks for all."""
+    def claims_sweep(self, early: bool = False) -> bool:
+        """
+        True for one, when it is time: the caller looks for all, and says `ends_sweep`.
+
+        - early - it is time unless somebody looks.
+        """
         with self.lock:
-            due = self._next_sweep <= time.monotonic()
+            now = time.monotonic()
+            due = self._sweep_until <= now and (early or self._next_sweep <= now)
             if due:
-                self._next_sweep = time.monotonic() + SWEEP_SECONDS
+                self._next_sweep = now + SWEEP_SECONDS
+                self._sweep_until = now + HUNG_SECONDS
             return due
+
+    def ends_sweep(self) -> None:
+        """Also one that failed. The next one begins a second after its beginning, or now."""
+        self._sweep_until = 0.0

@@ -57,7 +57,10 @@ def waiter_for(hints: Hints, *ids: bytes) -> Waiter:
 
 
 def listen(hints: Hints, waiter: Waiter, seconds: float) -> News | None:
-    return hints.listen(Listen(waiter, seconds))
+    heard = hints.listen(Listen(waiter, seconds))
+    if heard is None:  # it has looked for all, and found nothing
+        hints.lookout.ends_sweep()
+    return heard
 
 
 def listening(hints: Hints, *ids: bytes) -> Waiter:

@@ -18,23 +18,27 @@ def run(context: Context) -> list[Figure]:
 
 
 def crowd(context: Context, journal: str) -> list[Figure]:
-    """They work while the tasks are being added, and while all of them are awaited."""
-    count, batch = context.scaled((5_000, 50), (100_000, 500))
+    """
+    Threads await a backlog before the first worker is there; then all work while as many tasks are
+    being added. To look for all of them takes longer than the pause between two looks.
+    """
+    count, batch, part = context.scaled((5_000, 50, 250), (100_000, 500, 1_000))
     with (
         context.server(journal=journal) as server,
         context.field(server=server, lease=30.0, batch=batch) as field,
     ):
         some_time = context.scaled(0.02, 0.0)  # so few tasks are done before all have woken up
+        watch = Stopwatch()
+        field.await_results(field.add(count), seconds=600, part=part)
         workers = [field.start(batch_seconds=some_time) for _ in range(PROCESSES)]
         wait_until(lambda: _reported(field) == PROCESSES, PATIENCE)
-        watch = Stopwatch()
-        task_ids = field.add(count)
-        field.await_results(task_ids, seconds=600, part=count)
+        field.await_results(field.add(count), seconds=600, part=part)
         hung = field.join()
         seconds = watch.seconds
         codes = [worker.stop() for worker in workers]
         figures = [
-            told("tasks", count),
+            told("tasks", 2 * count),
+            told("threads that wait for them", 2 * count // part),
             *field.judge().figures(),
             none("waiters that hung", hung),
             none("executions beyond the first", field.ledger.duplicates()),
@@ -42,7 +46,7 @@ def crowd(context: Context, journal: str) -> list[Figure]:
             none("worker exits that were none in order", sum(map(bool, codes))),
             at_least("processes that had a part in it", _processes(field), PROCESSES),
             told("until all results were read", seconds, "s"),
-            told("tasks a second", count / seconds),
+            told("tasks a second", 2 * count / seconds),
         ]
     return named(f"{PROCESSES} processes, journal {journal}", figures)
 

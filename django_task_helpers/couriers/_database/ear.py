@@ -134,8 +134,8 @@ class Ear:
         another one looks after a while.
         """
         now, seen = time.monotonic(), self._signs.mark()
-        is_due = self.lookout.claims_sweep()
-        if not is_due and (self.hears_ends or seen == self._seen):
+        is_news = not self.hears_ends and seen != self._seen
+        if not self.lookout.claims_sweep(early=is_news):
             self._look_at = now + self._pacing.pause(self._signs.longest)
             return False
         self._looker, self._looks_since, self._seen = waiter, now, seen

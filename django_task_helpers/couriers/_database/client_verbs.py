@@ -66,19 +66,31 @@ class ClientVerbs(Admission):
         self, queue: str, task: tuple[bytes, bytes], key: bytes, place: Placement = IN_LINE
     ) -> Flow[bytes]:
         row = SharedKey(key=_key(queue, key), queue=queue, task_id=task[0])
-        return self._ask.query(partial(self._share, row, task, place))
+        share = partial(self._share, row, task, place)
+        return self._ask.query(share, partial(share, repeated=True))
 
-    def _share(self, row: SharedKey, task: tuple[bytes, bytes], place: Placement) -> bytes:
+    def _share(
+        self, row: SharedKey, task: tuple[bytes, bytes], place: Placement, repeated: bool = False
+    ) -> bytes:
         for _ in range(SHARE_TRIES):
             with suppress(SharedKey.DoesNotExist), self._writing():
                 self._of(SharedKey).bulk_create([row], ignore_conflicts=True)
                 held: bytes = self._of(SharedKey).select_for_update().get(key=row.key).task_id
                 if held == task[0]:
-                    now = self._now()
-                    self._admit(row.queue, [held], 1, place, now)
-                    self._insert(row.queue, [task], place, now)
+                    self._add_shared(row, task, place, repeated)
                 return held
         raise CourierError(f"the tasks of a key in queue {row.queue} ended too fast: try again")
+
+    def _add_shared(
+        self, row: SharedKey, task: tuple[bytes, bytes], place: Placement, repeated: bool
+    ) -> None:
+        """Within a transaction. A task that ended since it was added has freed its key: so here."""
+        if repeated and self._outcomes(row.queue, [task[0]]):
+            self._of(SharedKey).filter(key=row.key).delete()
+            return
+        now = self._now()
+        self._admit(row.queue, [task[0]], 1, place, now)
+        self._insert(row.queue, [task], place, now)
 
     # --- Results
 

@@ -18,12 +18,11 @@ from task_helpers.effects import Effect, Listen, Sleep
 from task_helpers.forks import restart_after_fork
 
 
-class Transport:
-    """Performs the effects of the database store in the thread that asks, on its connection."""
+class Connections:
+    """Of the thread that forks: both transports ask on them."""
 
-    def __init__(self, using: str, waiting: Waiting) -> None:
+    def __init__(self, using: str) -> None:
         self._using = using
-        self._waiting = waiting
         self._inherited: list[BaseDatabaseWrapper] = []
         restart_after_fork(self)
 
@@ -37,6 +36,14 @@ class Transport:
                 self._inherited.append(connection)
                 del connections[self._using]
 
+
+class Transport(Connections):
+    """Performs the effects of the database store in the thread that asks, on its connection."""
+
+    def __init__(self, using: str, waiting: Waiting) -> None:
+        super().__init__(using)
+        self._waiting = waiting
+
     def perform(self, effect: Effect) -> Any:
         if isinstance(effect, Query):
             return performed(self._using, effect)
@@ -49,11 +56,11 @@ class Transport:
         raise TypeError(f"{effect!r} is not an effect of the database store")
 
 
-class AsyncTransport:
+class AsyncTransport(Connections):
     """Queries go to the thread in which Django's own coroutines use the database."""
 
     def __init__(self, using: str, waiting: AsyncWaiting) -> None:
-        self._using = using
+        super().__init__(using)
         self._waiting = waiting
         self._performed = sync_to_async(performed, thread_sensitive=True)
 

@@ -1,0 +1,65 @@
+"""What a forked child finds of its parent's connections."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.db import connections
+from pytest_django.plugin import DjangoDbBlocker
+
+from django_task_helpers.couriers.database import DatabaseClientTaskCourier
+from django_task_helpers.couriers.database_async import DatabaseAsyncClientTaskCourier
+from tests.support.databases import sqlite
+
+USING, Q = "forks", "forks"
+
+
+@pytest.fixture(autouse=True)
+def file(
+    tmp_path: Path, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    with django_db_blocker.unblock(), sqlite(USING, tmp_path / "file", "delete"):
+        yield
+
+
+def blocking() -> Callable[[], Any]:
+    courier = DatabaseClientTaskCourier(USING)
+    return lambda: courier.add_task_to_queue(Q, 1)
+
+
+def awaitable() -> Callable[[], Any]:
+    """Its coroutines use the database in the thread that has called them, as in a view."""
+    courier = DatabaseAsyncClientTaskCourier(USING)
+    return lambda: async_to_sync(courier.add_task_to_queue)(Q, 1)
+
+
+@pytest.mark.parametrize("make", [blocking, awaitable])
+def test_a_forked_child_uses_no_connection_of_its_parents(make: Callable[[], Any]) -> None:
+    # given a connection on which a task was added
+    add = make()
+    add()
+    connection = connections[USING].connection
+    assert connection is not None
+    # when the process forks, then the child has none, and its parent keeps its own
+    assert in_child(lambda: connections[USING].connection is None)
+    assert connections[USING].connection is connection
+    add()
+
+
+def in_child(check: Callable[[], bool]) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork: what is tested
+        child = os.fork()
+    if child == 0:
+        succeeded = False
+        try:
+            succeeded = check()
+        finally:
+            os._exit(not succeeded)
+    return os.waitpid(child, 0)[1] == 0

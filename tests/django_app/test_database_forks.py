@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -63,3 +64,16 @@ def in_child(check: Callable[[], bool]) -> bool:
         finally:
             os._exit(not succeeded)
     return os.waitpid(child, 0)[1] == 0
+
+
+def test_a_lock_that_another_thread_held_holds_no_child_up() -> None:
+    courier = DatabaseClientTaskCourier(USING)
+    courier.add_task_to_queue(Q, 1)
+    with courier._store._clock._lock:  # type: ignore[attr-defined]
+        assert in_child(lambda: adds_soon(courier))
+
+
+def adds_soon(courier: DatabaseClientTaskCourier) -> bool:
+    signal.alarm(5)  # ends a child that waits for ever
+    courier.add_task_to_queue(Q, 2)
+    return True

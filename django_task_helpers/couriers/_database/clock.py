@@ -9,6 +9,7 @@ import time
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_task_helpers.couriers._database.vendors import clock_of
+from task_helpers.forks import restart_after_fork
 
 CACHE_SECONDS = 60
 
@@ -17,10 +18,15 @@ class Clock:
     """Read once a minute: in between, the monotonic clock has not drifted far. Safe for threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._read_at = -math.inf
         self._offset = 0
         self._last = 0
+        self.restart()
+        restart_after_fork(self)
+
+    def restart(self) -> None:
+        """A forked child waits for no thread of its parent."""
+        self._lock = threading.Lock()
 
     def known(self) -> int | None:
         """In ms; None when it is to be read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from contextlib import ExitStack
 from functools import cache
 from typing import Protocol
 
@@ -28,5 +29,7 @@ def _register_hook() -> None:
 
 
 def _restart_all() -> None:
-    for thing in list(_things):
-        thing.restart()
+    """Also those behind one that fails."""
+    with ExitStack() as stack:
+        for thing in list(_things):
+            stack.callback(thing.restart)

@@ -73,6 +73,21 @@ def test_a_lock_that_another_thread_held_holds_no_child_up() -> None:
         assert in_child(lambda: adds_soon(courier))
 
 
+def test_a_courier_whose_database_is_gone_keeps_no_other_from_its_restart(tmp_path: Path) -> None:
+    # given one of an alias that there was, and one that uses its database
+    with sqlite("gone", tmp_path / "gone", "delete"):
+        gone = DatabaseClientTaskCourier("gone")
+    courier = DatabaseClientTaskCourier(USING)
+    ear = courier._perform.__self__._waiting._ear  # type: ignore[attr-defined]
+    # then a child begins both anew, without a word
+    assert in_child(
+        lambda: (
+            courier._perform.__self__._waiting._ear is not ear  # type: ignore[attr-defined]
+            and bool(gone._perform.__self__._waiting.restart() is None)  # type: ignore[attr-defined]
+        )
+    )
+
+
 def adds_soon(courier: DatabaseClientTaskCourier) -> bool:
     signal.alarm(5)  # ends a child that waits for ever
     courier.add_task_to_queue(Q, 2)

@@ -38,12 +38,13 @@ class Waiting:
 
     def __init__(self, using: str) -> None:
         self._using = using
+        self._signs = signs_of(using)
         self.restart()
         restart_after_fork(self)
 
     def restart(self) -> None:
         """A forked child waits for nothing that its parent waited for."""
-        self._ear = Ear(signs_of(self._using))
+        self._ear = Ear(self._signs)
 
     @property
     def channel(self) -> bytes:

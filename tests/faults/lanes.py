@@ -53,8 +53,8 @@ class Lane:
     def failing(self) -> None:
         """It fails its task while another worker performs it: that is no end for the task."""
         zombie = self._stopped(lambda: self._add_deed("late", self.lease))
-        before = len(self.field.ledger)
-        self._wait(lambda: len(self.field.ledger) > before)
+        before, late = len(self.field.ledger), time.monotonic() + self.lease
+        self._wait(lambda: len(self.field.ledger) > before and time.monotonic() > late)
         self._continue(zombie)
         self._join()
 

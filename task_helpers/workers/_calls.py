@@ -46,6 +46,15 @@ def call_of(task_data: Any, functions: Registry) -> Call:
     return Call(name, functions.get(name), args, kwargs, functions.limits_of(name))
 
 
+def check_functions(functions: object) -> None:
+    """Raises `ValueError` for what no name can be looked up in."""
+    if not isinstance(functions, Registry):
+        raise ValueError(
+            f"functions must be a Registry, not {functions!r:.100}: make one by "
+            "task_helpers.registry.Registry(), and register each function in it"
+        )
+
+
 def is_interruption(error: Exception) -> bool:
     """Also among the errors that a group of coroutines ended with."""
     if isinstance(error, ExceptionGroup):

@@ -16,6 +16,7 @@ from task_helpers.time_limits import TimeLimits, time_limits
 from task_helpers.workers._calls import (
     Call,
     call_of,
+    check_functions,
     hard_limit_error,
     is_interruption,
     soft_limit_error,
@@ -55,6 +56,7 @@ class ClassicWorker(ThreadedWorker):
 
     def check_fields(self) -> None:
         super().check_fields()
+        check_functions(self.functions)
         self._limits()
 
     def perform_tasks(self, tasks: list[Task]) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from task_helpers.exceptions import InvalidFunction, SoftTimeLimitExceeded
 from task_helpers.registry import Registry, registry
 from task_helpers.tasks import Task
-from task_helpers.workers._calls import call_of, is_interruption, soft_limit_error
+from task_helpers.workers._calls import call_of, check_functions, is_interruption, soft_limit_error
 from task_helpers.workers._coroutines import Limited
 from task_helpers.workers.base_async import BaseAsyncWorker
 
@@ -26,6 +26,10 @@ class ClassicAsyncWorker(BaseAsyncWorker):
     max_tasks_per_iteration = 1
     max_concurrent_batches = 100
     functions: Registry = registry
+
+    def check_fields(self) -> None:
+        super().check_fields()
+        check_functions(self.functions)
 
     async def perform_single_task(self, task: Task) -> Any:
         """

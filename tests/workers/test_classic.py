@@ -10,6 +10,7 @@ from task_helpers import exceptions
 from task_helpers.registry import Registry, registry, task_function
 from task_helpers.testing import run_queue
 from task_helpers.workers.classic import ClassicWorker
+from task_helpers.workers.classic_async import ClassicAsyncWorker
 
 Q = "calls"
 
@@ -98,3 +99,24 @@ def test_a_registry_of_ones_own(courier: Any) -> None:
     own.register(area, name="own.area")
     assert outcome(courier, {"function": "own.area", "args": (2, 2)}, functions=own) == 4
     assert "own.area" not in registry.names()
+
+
+@pytest.mark.parametrize("kind", [ClassicWorker, ClassicAsyncWorker])
+@pytest.mark.parametrize(
+    "functions",
+    [None, area, "area", ["area"], [area], {"area": area}, {1: area}, Registry],
+    ids=["None", "function", "name", "names", "functions", "dict", "other dict", "class"],
+)
+def test_functions_that_are_no_registry_are_refused_before_a_task_is_taken(
+    courier: Any, kind: Any, functions: Any
+) -> None:
+    # given a task, and a worker that could not look its function up
+    courier.add_task_to_queue(Q, {"function": area, "args": (2,)})
+    worker = kind(courier, queue_name=Q, burst=True, functions=functions)
+    # when it starts
+    with pytest.raises(ValueError, match="functions must be a Registry, not ") as caught:
+        worker.perform()
+    # then one line says how to make one, and the task waits for a better worker
+    assert "register each function in it" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert courier.get_queue_stats(Q).waiting == 1

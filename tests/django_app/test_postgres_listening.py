@@ -131,13 +131,14 @@ def test_a_waiter_is_told_of_all_results(courier: Any, count: int, size: int) ->
 @pytest.mark.usefixtures("seldom_swept")
 def test_many_threads_and_coroutines_wait_on_one_connection(courier: Any) -> None:
     # given 20 threads, and 50 coroutines of another courier, all in this process
-    twin, ids = courier.awaitable(), courier.bulk_add_tasks_to_queue(Q, range(70))
+    twin, ids = courier.awaitable(), courier.bulk_add_tasks_to_queue(Q, range(20))
 
     async def gathered() -> list[Any]:
-        waits = [twin.wait_for_task_result(Q, task_id) for task_id in ids[20:]]
+        own_ids = await twin.bulk_add_tasks_to_queue(Q, range(20, 70))
+        waits = [twin.wait_for_task_result(Q, task_id) for task_id in own_ids]
         return await asyncio.gather(*waits)
 
-    threads = [own(courier.wait_for_task_result, Q, task_id) for task_id in ids[:20]]
+    threads = [own(courier.wait_for_task_result, Q, task_id) for task_id in ids]
     loop = own(asyncio.run, gathered())
     wait_until(lambda: len(listener._listener(ALIAS)._ears) == 2)
     wait_until(lambda: all(len(one._open) == 1 for one in listener._listener(ALIAS)._ears))

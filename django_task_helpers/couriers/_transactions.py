@@ -47,7 +47,11 @@ _alive = WeakSet[Adding]()
 
 def database_of(on_commit: bool | str) -> str:
     """The alias of the database whose commit is meant; `ValueError` for one that is none."""
-    alias = DEFAULT_DB_ALIAS if on_commit is True else str(on_commit)
+    alias = DEFAULT_DB_ALIAS if on_commit is True else on_commit
+    if not isinstance(alias, str):
+        raise TypeError(
+            f"on_commit must be True, False or the alias of a database, not {on_commit!r:.100}"
+        )
     return named_database(alias, "on_commit")
 
 

@@ -54,7 +54,7 @@ class TransactionalClient(ClientTaskCourier):
         What cannot be sent is refused at once. What the store raises comes from where the
         transaction ends, which is committed all the same.
         """
-        if not on_commit:
+        if on_commit is False:
             return super().add_task_to_queue(queue_name, task_data, **options)
         [task_id] = self.bulk_add_tasks_to_queue(
             queue_name, [task_data], on_commit=on_commit, **options
@@ -70,7 +70,7 @@ class TransactionalClient(ClientTaskCourier):
         **options: Unpack[AddOptions],
     ) -> list[UUID]:
         """As `add_task_to_queue` for many at once; their ids in the same order."""
-        if not on_commit or (alias := database_of(on_commit)) == self.using:
+        if on_commit is False or (alias := database_of(on_commit)) == self.using:
             return super().bulk_add_tasks_to_queue(queue_name, tasks_data, **options)
         refuse_key(options)
         tasks = self._client.prepare(queue_name, tasks_data, **options)

@@ -46,7 +46,7 @@ class AsyncTransactionalClient(AsyncClientTaskCourier):
         on_commit: bool | str = False,
         **options: Unpack[AddOptions],
     ) -> UUID:
-        if not on_commit:
+        if on_commit is False:
             return await super().add_task_to_queue(queue_name, task_data, **options)
         [task_id] = await self.bulk_add_tasks_to_queue(
             queue_name, [task_data], on_commit=on_commit, **options
@@ -61,7 +61,7 @@ class AsyncTransactionalClient(AsyncClientTaskCourier):
         on_commit: bool | str = False,
         **options: Unpack[AddOptions],
     ) -> list[UUID]:
-        if not on_commit or (alias := database_of(on_commit)) == self.using:
+        if on_commit is False or (alias := database_of(on_commit)) == self.using:
             return await super().bulk_add_tasks_to_queue(queue_name, tasks_data, **options)
         refuse_key(options)
         tasks = self._client.prepare(queue_name, tasks_data, **options)

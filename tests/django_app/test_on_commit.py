@@ -159,11 +159,27 @@ def test_bad_input_is_refused_where_it_is_given(
         assert connection.run_on_commit == []
 
 
+@pytest.mark.parametrize("alias", ["defalt", ""])
 @pytest.mark.usefixtures("db")
-def test_an_unknown_database_is_named(on_memory: Any) -> None:
+def test_an_unknown_database_is_named(on_memory: Any, alias: str) -> None:
     on_memory()
-    with pytest.raises(ValueError, match="on_commit names 'defalt', which is no database"):
-        courier.add_task_to_queue(Q, 1, on_commit="defalt")
+    with pytest.raises(ValueError, match=f"on_commit names '{alias}', which is no database"):
+        courier.add_task_to_queue(Q, 1, on_commit=alias)
+
+
+@pytest.mark.parametrize("on_commit", [None, 0, 1, b"default", ["default"], connection], ids=type)
+@pytest.mark.parametrize("add", ["add_task_to_queue", "bulk_add_tasks_to_queue"])
+@pytest.mark.usefixtures("db")
+def test_what_is_no_answer_to_on_commit_adds_nothing(
+    on_memory: Any, add: str, on_commit: Any
+) -> None:
+    on_memory()
+    complaint = "on_commit must be True, False or the alias of a database, not "
+    for adding in (getattr(courier, add), async_to_sync(getattr(async_courier, add))):
+        with pytest.raises(TypeError, match=complaint):
+            adding(Q, [1], on_commit=on_commit)
+    assert length() == 0
+    assert connection.run_on_commit == []
 
 
 @pytest.mark.parametrize("on_commit", [True, False])

@@ -115,7 +115,8 @@ class _Ending:
                 outcomes.append(self._wire.success(self._queue, task_id, result))
                 done.append(task_id)
             except TaskHelpersError as error:
-                logger.error("The result of task %s is not sent: %s", ids.to_uuid(task_id), error)
+                text = "The result of task %s in queue %s is not sent: %s"
+                logger.error(text, ids.to_uuid(task_id), self._queue, error)
                 errors[task_id] = error
         ends = [Ends(Way.DONE, done, outcomes, channels_of(done, held))] if done else []
         return ends + self._failures(errors, held)

@@ -39,6 +39,7 @@ class Duties(NamedTuple):
 class Crew:
     """
     - size - how many threads.
+    - name - that of the queue.
 
     `begin` and `dismiss` are called by one thread, the one that takes tasks.
     """
@@ -47,6 +48,7 @@ class Crew:
         self._size = size
         self._duties = duties
         self._held = held
+        self._name = name
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._ready: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
@@ -125,12 +127,14 @@ class Crew:
             try:
                 self._duties.give(results)
             except CourierError as error:
-                number = counted(len(results), "result")
-                logger.error("%s could not be returned: %s", number, error)
+                logger.error("%s could not be returned: %s", self._described(results), error)
             except Exception:
-                logger.exception("%s could not be returned.", counted(len(results), "result"))
+                logger.exception("%s could not be returned.", self._described(results))
             self._settle(results)
         self._leave()
+
+    def _described(self, results: list[Task]) -> str:
+        return f"{counted(len(results), 'result')} of queue {self._name}"
 
     def _next_results(self) -> list[Task]:
         """What is ready, at least one; what becomes ready while it is returned goes together."""

@@ -234,7 +234,8 @@ class BaseAsyncWorker(BaseWorker):
             self._shift.interrupted += task_ids
         elif error:
             number = counted(len(task_ids), "task")
-            logger.error("The results of %s could not be returned: %s", number, error)
+            text = "The results of %s in queue %s could not be returned: %s"
+            logger.error(text, number, self.queue_name, error)
 
     async def _perform_batch(self, tasks: list[Task], task_ids: list[UUID]) -> None:
         begun = time.monotonic()

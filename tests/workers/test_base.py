@@ -510,6 +510,15 @@ def test_the_first_of_two_results_counts_and_the_other_is_logged(
     assert "twice" in caplog.text
 
 
+def test_a_result_that_cannot_be_sent_is_told_with_its_queue(
+    courier: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    task_id = courier.add_task_to_queue(Q, 1)
+    returning(lambda tasks: [(tasks[0][0], object())])(courier).perform()
+    [message] = caplog.messages
+    assert message.startswith(f"The result of task {task_id} in queue work is not sent: ")
+
+
 @pytest.mark.parametrize("answer", [lambda t: 5, lambda t: object()], ids=["5", "object"])
 def test_what_is_no_list_fails_the_batch(courier: Any, answer: Any) -> None:
     task_ids = courier.bulk_add_tasks_to_queue(Q, range(2))

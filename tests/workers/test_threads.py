@@ -324,7 +324,7 @@ def test_results_that_the_store_refuses_are_left_to_their_lease(
     worker.gate("refused").set()
     # when the worker has tried for a lease, then it goes on without it
     in_thread(worker.perform).result(10)
-    assert "1 result could not be returned: WRONGTYPE" in caplog.text
+    assert "1 result of queue work could not be returned: WRONGTYPE" in caplog.text
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, "2", 1_001])

@@ -65,8 +65,8 @@ def run_queue(
     courier: WorkerTaskCourier, worker: BaseWorker | type[BaseWorker], **fields: Any
 ) -> int:
     """
-    Performs all that waits in the worker's queue, in the calling thread, until the queue is empty,
-    and returns how many tasks that were. Delayed tasks that are not due stay.
+    Performs all that waits in the worker's queue, in the calling thread, until there is no task to
+    take now, and returns how many tasks that were. Delayed tasks that are not due stay.
 
     - worker - a worker of this courier, or a class to make one of with `fields` (such as
       queue_name). A task that fails does not raise here but where its result is read.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ class Site:
         """How many tasks the worker says that it performed."""
         assert command in PAGE.text
         output = run(shlex.split(command), self._folder)
-        return int(output.split("stopped (the queue is empty): ")[1].split()[0])
+        return int(re.findall(r"stopped \(no task to take now[^)]*\): (\d+)", output)[0])
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ class WorkerFields:
     - max_tasks - stop after so many tasks; None: go on.
     - max_rss - stop after the batch with which the process takes more memory than so many MiB;
       None: go on.
-    - burst - True: stop when the queue is empty.
+    - burst - True: stop when there is no task to take now, whatever comes later.
     """
 
     queue_name: str = ""

@@ -43,7 +43,7 @@ class Ended(enum.StrEnum):
     """What ended a worker."""
 
     STOPPED = "stopped"
-    EMPTY = "the queue is empty"
+    NO_TASK = "no task to take now"
     ITERATIONS = "all iterations are done"
     MAX_TASKS = "max_tasks are done"
     MAX_RSS = "max_rss is exceeded"
@@ -276,7 +276,7 @@ class BaseWorker(WorkerFields):
                 if outage.away:
                     self.task_courier.get_queue_stats(self.queue_name, patient=False)
                     outage.is_over()
-                return None if self.perform_iteration() or self._shift.stopping else Ended.EMPTY
+                return None if self.perform_iteration() or self._shift.stopping else Ended.NO_TASK
             except CourierError as error:
                 pause = outage.met(error)
             self._abandon_batch()

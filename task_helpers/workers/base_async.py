@@ -164,7 +164,7 @@ class BaseAsyncWorker(BaseWorker):
                 begun += await self._begin_async(tasks)
             elif self.burst:
                 if was_idle:
-                    ended = Ended.EMPTY
+                    ended = Ended.NO_TASK
                     break
                 await self._next_end()
         await self._until_idle()

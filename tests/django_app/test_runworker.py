@@ -14,6 +14,8 @@ from django_task_helpers import courier, couriers
 from django_task_helpers.management.commands.runworker import Command
 from shop.workers import BulkSaveWorker
 from task_helpers import task_function
+from task_helpers.couriers.memory import MemoryClientWorkerTaskCourier
+from task_helpers.exceptions import CourierUnavailable
 from task_helpers.workers.classic import ClassicWorker
 from tests.support.waiting import in_thread
 
@@ -55,13 +57,37 @@ def test_burst_performs_what_waits_and_ends(on_memory) -> None:
     # given three tasks
     on_memory({"sums": {"OPTIONS": {"max_tasks_per_iteration": 2}}})
     task_ids = add(1, 2, 3)
-    # when a worker runs until the queue is empty
+    # when a worker runs until there is none to take
     printed = run("sums", burst=True)
     # then all have their result, and the lines say what was done
     assert courier.bulk_wait_for_task_results("sums", task_ids, timeout=0) == [2, 4, 6]
     start, stop = printed.splitlines()
     assert "ClassicWorker on queue sums starts: courier default, up to 2 tasks a batch" in start
-    assert "on queue sums stopped (the queue is empty): 3 tasks in 2 batches" in stop
+    assert "on queue sums stopped (no task to take now): 3 tasks in 2 batches" in stop
+
+
+def test_burst_says_what_it_leaves_for_later(on_memory) -> None:
+    # given a task that is due now, one that is due later, and one that fails and has another try
+    on_memory({"sums": {"OPTIONS": {"max_attempts": 2, "retry_delay": 60}}})
+    add(1)
+    courier.add_task_to_queue("sums", {"function": double}, delay=60)
+    courier.add_task_to_queue("sums", {"function": double})
+    # when a worker runs until there is none to take
+    stop = run("sums", burst=True).splitlines()[-1]
+    # then it did not wait for those, and says so
+    assert "stopped (no task to take now, 2 tasks due later): 2 tasks in 2 batches" in stop
+    assert courier.get_queue_stats("sums").delayed == 2
+
+
+def test_a_store_that_was_lost_meanwhile_says_nothing_of_later(on_memory, monkeypatch) -> None:
+    on_memory({"sums": {}})
+    add(1)
+
+    def lost(*arguments: Any, **options: Any) -> None:
+        raise CourierUnavailable("away")
+
+    monkeypatch.setattr(MemoryClientWorkerTaskCourier, "get_queue_stats", lost)
+    assert "stopped (no task to take now): 1 task" in run("sums", burst=True)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +118,8 @@ def test_it_says_how_much_it_performs_at_a_time(
         (["--max-tasks", "3"], 3, "max_tasks are done"),
         (["--iterations", "2", "--batch-size", "2"], 4, "all iterations are done"),
         (["--max-tasks", "3", "--batch-size", "2"], 3, "max_tasks are done"),
-        (["--burst", "--max-tasks", "9", "--iterations", "9"], 5, "the queue is empty"),
-        (["--burst", "--linger", "0.001", "--batch-size", "9"], 5, "the queue is empty"),
+        (["--burst", "--max-tasks", "9", "--iterations", "9"], 5, "no task to take now"),
+        (["--burst", "--linger", "0.001", "--batch-size", "9"], 5, "no task to take now"),
         (
             ["--iterations", "1", "--linger", "60", "--batch-size", "9", "--min-tasks", "5"],
             5,
@@ -189,8 +215,8 @@ def test_a_project_that_logs_the_lines_gets_them_there_only(
     assert printed == ""
     assert [record.message.split(":")[0] for record in caplog.records] == [
         "Worker task_helpers.workers.classic.ClassicWorker on queue sums starts",
-        "Worker task_helpers.workers.classic.ClassicWorker on queue sums stopped (the queue is "
-        "empty)",
+        "Worker task_helpers.workers.classic.ClassicWorker on queue sums stopped (no task to "
+        "take now)",
     ]
 
 

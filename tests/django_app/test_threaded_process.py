@@ -85,7 +85,7 @@ def test_a_burst_in_the_same_process_ends_and_closes_its_connections(start, cour
     worker = start("runworker", Q, "--burst", "--threads", "2", app="threaded")
     code, printed = worker.wait()
     assert code == 0, printed
-    assert "stopped (the queue is empty): 20 tasks" in printed
+    assert "stopped (no task to take now): 20 tasks" in printed
     assert courier.bulk_wait_for_task_results(Q, ids, timeout=0) == list(range(20))
 
 

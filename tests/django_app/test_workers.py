@@ -103,7 +103,7 @@ def test_a_worker_performs_tasks_whose_functions_are_registered(on_memory) -> No
     # given a queue with the default worker
     on_memory({"sums": {}})
     task_id = courier.add_task_to_queue("sums", {"function": add, "args": (1, 2)})
-    # when its worker runs until the queue is empty
+    # when its worker runs until there is none to take
     build_worker("sums", burst=True).perform()
     # then the function was called
     assert courier.wait_for_task_result("sums", task_id, timeout=0) == 3

@@ -74,7 +74,7 @@ def test_batches_are_performed_side_by_side(courier: Any, plain: bool) -> None:
     # then all were answered, in three batches
     assert ended(courier, task_ids) == list(range(6))
     assert (worker.iterations_performed, worker.tasks_performed) == (3, 6)
-    assert worker.ended_by is Ended.EMPTY
+    assert worker.ended_by is Ended.NO_TASK
 
 
 def test_no_more_batches_than_it_may(courier: Any) -> None:

@@ -156,7 +156,7 @@ def test_failed_tasks_are_tried_again(courier: Any) -> None:
 @pytest.mark.parametrize(
     ("fields", "performed", "cause"),
     [
-        ({"burst": True}, 20, base.Ended.EMPTY),
+        ({"burst": True}, 20, base.Ended.NO_TASK),
         ({"max_tasks": 7}, 7, base.Ended.MAX_TASKS),
         ({"max_tasks": 20, "burst": True}, 20, base.Ended.MAX_TASKS),
     ],

@@ -19,7 +19,7 @@ from django_task_helpers.management.commands._reloading import (
 from task_helpers.exceptions import CourierError
 from task_helpers.plurals import counted
 from task_helpers.supervision.signals import StopSignals
-from task_helpers.workers.base import BaseWorker
+from task_helpers.workers.base import BaseWorker, Ended
 from task_helpers.workers.base_async import BaseAsyncWorker
 from task_helpers.workers.threaded import ThreadedWorker
 
@@ -121,6 +121,8 @@ class WorkerRun:
             return f"{got.name}, then {type(error).__name__}" if got else type(error).__name__
         if got:
             return got.name
+        if self._worker.ended_by is Ended.NO_TASK:
+            return f"{Ended.NO_TASK}{_left(self._worker)}"
         return str(self._worker.ended_by or "it was told to stop")
 
 
@@ -134,6 +136,14 @@ def _capacity(worker: BaseWorker) -> str:
     if worker.max_tasks_per_iteration == 1:
         return f"{beside} tasks at the same time"
     return f"{batch}, {beside} batches at the same time"
+
+
+def _left(worker: BaseWorker) -> str:
+    """What a burst did not wait for, where the store can still be asked."""
+    with suppress(CourierError):
+        if number := worker.task_courier.get_queue_stats(worker.queue_name, patient=False).delayed:
+            return f", {counted(number, 'task')} due later"
+    return ""
 
 
 def _path(worker: BaseWorker) -> str:

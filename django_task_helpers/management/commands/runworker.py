@@ -38,6 +38,8 @@ EXCLUSIVE = (
 
 AUTO = "auto"
 
+BURST_HELP = "stop when there is no task to take now, whatever comes later"
+
 DRAIN = 25.0
 DRAIN_HELP = f"how long batches may take to end after SIGTERM (default {DRAIN:g})"
 
@@ -52,7 +54,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         add, count = parser.add_argument, _whole_number()
         add("queue", help="the queue to work on")
-        add("--burst", action="store_true", help="stop when the queue is empty")
+        add("--burst", action="store_true", help=BURST_HELP)
         add("--iterations", type=count, metavar="N", help="stop after N batches")
         add("--max-tasks", type=count, metavar="N", help="stop after N tasks")
         add("--batch-size", type=_whole_number(MAX_BATCH), metavar="N", help="most tasks a batch")

@@ -11,7 +11,7 @@ from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.constants import OnConflict
 
-from django_task_helpers.couriers._database.arrays import selected
+from django_task_helpers.couriers._database.arrays import array, selected
 from django_task_helpers.couriers._database.turns import Turns
 from django_task_helpers.models import Batch
 
@@ -178,7 +178,7 @@ def parts_of(ids: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 def among(connection: BaseDatabaseWrapper, ids: Sequence[bytes]) -> tuple[str, Sequence[Any]]:
     """What follows the name of a key that is one of these, and its values."""
     if connection.vendor == "postgresql":
-        return "= ANY(%s::bytea[])", [list(ids)]
+        return "= ANY(%s::bytea[])", [array(ids)]
     return f"IN ({marks(ids)})", ids
 
 

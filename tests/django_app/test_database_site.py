@@ -27,6 +27,7 @@ from task_helpers.exceptions import WorkerLost
 from task_helpers.testing import run_queue
 from task_helpers.workers.base import BaseWorker
 from tests.support.databases import database
+from tests.support.docs_processes import run
 
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = [ROOT, ROOT / "testproject", Path(__file__).parent / "site"]
@@ -193,3 +194,30 @@ def test_without_tables_the_command_says_what_to_run(
     assert "CommandError: database 'default' lacks a table" in last
     assert "run manage.py migrate django_task_helpers --database default" in last
     assert "Traceback" not in printed
+
+
+ADDS_WITHOUT_THE_APP = """
+import django
+from django.conf import settings
+
+sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}
+settings.configure(DATABASES={"default": sqlite})
+django.setup()
+from django_task_helpers import courier
+
+try:
+    courier.add_task_to_queue("reports", 1)
+except Exception as error:
+    print(f"{type(error).__name__}: {error}")
+"""
+
+
+def test_without_the_app_the_error_says_to_install_it(tmp_path: Path) -> None:
+    # given a project whose INSTALLED_APPS lack the app, for which `migrate` knows no tables
+    printed = run(["python", "-c", ADDS_WITHOUT_THE_APP], tmp_path)
+    # then the line names both things to do
+    assert printed == (
+        "CourierError: database 'default' lacks a table (no such table: django_task_helpers_task): "
+        'add "django_task_helpers" to INSTALLED_APPS, and run manage.py migrate '
+        "django_task_helpers --database default\n"
+    )

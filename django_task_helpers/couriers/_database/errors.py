@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from django.apps import apps
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
 
 from task_helpers.exceptions import CourierError, CourierUnavailable, StoreFull
+
+APP = "django_task_helpers"
 
 FAILURES = (DatabaseError, InterfaceError)
 """All that a database raises."""
@@ -73,11 +76,15 @@ def lasting(error: Exception, using: str) -> CourierError | None:
     if any(part in text.lower() for part in _FULL):
         return StoreFull(f"database {using!r} is full and takes no new tasks ({text}): make room")
     if any(part in text.lower() for part in _NO_TABLE):
-        return CourierError(
-            f"database {using!r} lacks a table ({text}): run manage.py migrate django_task_helpers "
-            f"--database {using}"
-        )
+        return CourierError(f"database {using!r} lacks a table ({text}): {_remedy(using)}")
     return None
+
+
+def _remedy(using: str) -> str:
+    migrate = f"run manage.py migrate {APP} --database {using}"
+    if apps.is_installed(APP):
+        return migrate
+    return f'add "{APP}" to INSTALLED_APPS, and {migrate}'
 
 
 def _line(error: Exception) -> str:

@@ -79,6 +79,22 @@ def refuse_on_commit(options: Mapping[str, Any]) -> None:
         )
 
 
+def refuse_call(using: str | None) -> None:
+    """
+    Raises `WaitInTransactionError` in a `TestCase`, to which the blocks belong that `refuse_wait`
+    lets pass: the thread that is to wait is the only one that sees the task, unless its connection
+    is shared.
+    """
+    if using is None:
+        return
+    connection: Any = connections[using]
+    if connection.in_atomic_block and not connection.allow_thread_sharing:
+        raise WaitInTransactionError(
+            f"a TestCase is a transaction on database {using!r}, and no worker sees the task: use "
+            "a TransactionTestCase, or add the task, perform it by run_queue and read its result"
+        )
+
+
 def may_refuse(using: str | None) -> bool:
     """Whether `refuse_wait` may find something, in any thread."""
     return using is not None or bool(_alive)

@@ -14,6 +14,7 @@ from django_task_helpers.couriers._transactions import (
     add_on_commit,
     database_of,
     may_refuse,
+    refuse_call,
     refuse_key,
     refuse_on_commit,
     refuse_wait,
@@ -83,6 +84,7 @@ class TransactionalClient(ClientTaskCourier):
     ) -> Any:
         refuse_on_commit(options)
         self._waitable(())
+        refuse_call(self.using)
         return super().call(queue_name, task_data, timeout=timeout, **options)
 
     def get_task_result(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -22,7 +23,12 @@ from config import environment
 from django_task_helpers import async_courier, courier
 from django_task_helpers.couriers.database import DatabaseClientWorkerTaskCourier
 from django_task_helpers.models import Batch, Result, SharedKey, Task
-from task_helpers.exceptions import CourierError, SerializationError, WaitInTransactionError
+from task_helpers.exceptions import (
+    CourierError,
+    SerializationError,
+    TaskTimeout,
+    WaitInTransactionError,
+)
 from task_helpers.testing import assert_enqueued, run_queue, running_worker
 from task_helpers.workers.base import BaseWorker
 from tests.support.databases import bare_database, database
@@ -361,6 +367,34 @@ class InTestCases(TestCase):
     def test_a_wait_in_an_atomic_block_of_the_code_is_refused(self) -> None:
         with transaction.atomic(), pytest.raises(WaitInTransactionError):
             courier.call(Q, 1, timeout=30)
+
+    def test_a_call_that_no_worker_could_answer_is_refused_at_once(self) -> None:
+        # when somebody calls in the transaction of the test, which no other connection looks into
+        stopwatch = Stopwatch()
+        with pytest.raises(WaitInTransactionError) as caught:
+            courier.call(Q, 1, timeout=30)
+        # then the error comes at once, says what to do, and nothing was added
+        assert stopwatch.seconds < AT_ONCE
+        assert str(caught.value) == (
+            "a TestCase is a transaction on database 'default', and no worker sees the task: use a "
+            "TransactionTestCase, or add the task, perform it by run_queue and read its result"
+        )
+        assert_enqueued(courier, Q, count=0)
+
+    def test_a_call_on_a_connection_that_threads_share_is_not_refused(self) -> None:
+        # given that the worker's thread may have the connection of the test, and see the task
+        shared: Any = connections["default"]
+        shared.inc_thread_sharing()
+        self.addCleanup(shared.dec_thread_sharing)
+        # then a call waits
+        with pytest.raises(TaskTimeout):
+            courier.call(Q, 1, timeout=0)
+
+    async def test_an_awaited_call_is_answered_by_who_runs_the_queue_meanwhile(self) -> None:
+        call = asyncio.create_task(async_courier.call(Q, "hello", timeout=20))
+        while not await sync_to_async(run_queue)(courier, Echo):
+            assert not call.done()
+        assert await call == "hello"
 
     async def test_coroutines_see_the_same_rows(self) -> None:
         task_id = await async_courier.add_task_to_queue(Q, "hello")

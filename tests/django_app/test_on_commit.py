@@ -22,7 +22,7 @@ from task_helpers.exceptions import (
     TaskResultDoesNotExist,
     WaitInTransactionError,
 )
-from task_helpers.testing import assert_enqueued, run_queue
+from task_helpers.testing import assert_enqueued, run_queue, running_worker
 from task_helpers.workers.base import BaseWorker
 
 Q = "mail"
@@ -328,6 +328,10 @@ class InTestCases(TestCase):
         assert_enqueued(courier, Q, "hello", count=1)
         run_queue(courier, Echo)
         assert courier.wait_for_task_result(Q, task_id, timeout=5) == "hello"
+
+    def test_a_worker_beside_answers_a_call(self) -> None:
+        with running_worker(courier, Echo):
+            assert courier.call(Q, "hello", timeout=20) == "hello"
 
     def test_without_them_a_wait_says_what_to_write(self) -> None:
         task_id = add()

@@ -9,7 +9,7 @@ from django.db.models import Sum
 from django_task_helpers.couriers._database import vendors
 from django_task_helpers.couriers._database.ear import SWEEP_MS
 from django_task_helpers.couriers._database.ranks import rank_of
-from django_task_helpers.couriers._database.verbs import Verbs, each
+from django_task_helpers.couriers._database.verbs import Verbs
 from django_task_helpers.models import Drain, State, Task
 from task_helpers.couriers.backends import Pace
 from task_helpers.couriers.parcels import Placement
@@ -39,7 +39,7 @@ class Admission(Verbs):
         limit = self._door.limit(pace, place.later)
         if limit is None or pace.length + count <= limit:
             return
-        there = each(ids, lambda some: self._tasks(queue).filter(id__in=some).values_list("id"))
+        there = vendors.rows_of(self._using, Task, ("id",), ids, queue=queue)
         if len(there) < len(ids):
             rate = self._drain_rate(queue, now)
             raise self._door.refusal(count - len(there), pace._replace(rate=rate), place.later)

@@ -101,7 +101,7 @@ class Taking(Verbs):
             each(
                 ids,
                 lambda some: [
-                    self._tasks(queue)
+                    self._of(Task)
                     .filter(id__in=some)
                     .update(state=State.WAITING, rank=rank_of(0) - F("priority"))
                 ],

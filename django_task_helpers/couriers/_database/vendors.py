@@ -150,8 +150,9 @@ def _of_ids(
     equal: dict[str, Any],
     tail: str = "",
 ) -> list[tuple[Any, ...]]:
+    """No index but that of the ids fits: a database that guesses may take the one of the line."""
     found = list[tuple[Any, ...]]()
-    where = "".join(f" AND {name} = %s" for name in equal)
+    where = "".join(f" AND COALESCE({name}, {name}) = %s" for name in equal)
     for part in parts_of(ids):
         some, values = among(connection, part)
         sql = f"{head} {model._meta.db_table} WHERE {model._meta.pk.column} {some}{where}{tail}"

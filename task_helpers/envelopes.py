@@ -10,6 +10,7 @@ Only workers open envelopes; the scripts inside the store never do.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -80,6 +81,12 @@ def channel_of(envelope: bytes) -> bytes:
     """What its header says, at a third of the price; of what is no envelope: none."""
     channel = envelope[_CHANNEL]
     return channel if len(channel) == len(NO_CHANNEL) else NO_CHANNEL
+
+
+def shared_channel(envelopes: Iterable[bytes]) -> bytes | None:
+    """The one of all of them; None: they differ."""
+    channels = {envelope[_CHANNEL] for envelope in envelopes}
+    return channels.pop().ljust(len(NO_CHANNEL), b"\0") if len(channels) == 1 else None
 
 
 @lru_cache(maxsize=256)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from uuid import UUID, SafeUUID
 
@@ -67,9 +67,23 @@ def to_bytes(task_id: UUID | str) -> bytes:
         raise ValueError(f"a task id is a uuid.UUID or its text, not {task_id!r}") from None
 
 
+def all_to_bytes(task_ids: Iterable[UUID | str]) -> list[bytes]:
+    """As `to_bytes` for each, for half of its price where all of them are a UUID."""
+    task_ids = list(task_ids)
+    try:
+        return [task_id.int.to_bytes(ID_BYTES, "big") for task_id in task_ids]  # type: ignore[union-attr]
+    except AttributeError:
+        return list(map(to_bytes, task_ids))
+
+
 def to_uuid(task_id: bytes) -> UUID:
     """As `UUID(bytes=task_id)`, for a third of its price: of 16 bytes nothing is to be checked."""
     made = _new_uuid(UUID)
     _set_int(made, int.from_bytes(task_id, "big"))
     _set_is_safe(made, _UNKNOWN)
     return made
+
+
+def all_to_uuid(task_ids: Iterable[bytes]) -> list[UUID]:
+    """As `to_uuid` for each."""
+    return list(map(to_uuid, task_ids))

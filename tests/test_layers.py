@@ -55,6 +55,7 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.progress": Floor.WORDS,
     "task_helpers.envelopes": Floor.WORDS,
     "task_helpers._wire_types": Floor.WORDS,
+    "task_helpers._unfit": Floor.WORDS,
     "task_helpers.serializers": Floor.WORDS,
     "task_helpers.registry": Floor.WORDS,
     "task_helpers.retries": Floor.WORDS,

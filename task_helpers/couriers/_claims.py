@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+
+from task_helpers.couriers._chunks import grouped
 
 
 @dataclass(eq=False, slots=True)
@@ -14,6 +16,7 @@ class Claim:
     One batch.
 
     - tasks - the envelopes of those that have no end yet, by id.
+    - channel - where the clients of all tasks listen; None: they differ.
     - suspects - a worker died with these tasks.
     - ending - its ends are on their way: nobody performs it any more, and nobody else must.
     - until - when its lease runs out unless renewed, on `time.monotonic()`.
@@ -23,6 +26,7 @@ class Claim:
     token: bytes
     until: float
     tasks: dict[bytes, bytes] = field(default_factory=dict)
+    channel: bytes | None = None
     suspects: bool = False
     ending: bool = False
 
@@ -43,14 +47,10 @@ class Claims:
             self._by_token[claim.token] = claim
             by_id.update(dict.fromkeys(claim.tasks, claim))
 
-    def group(self, queue: str, ids: Iterable[bytes]) -> dict[Claim | None, list[bytes]]:
+    def group(self, queue: str, ids: Sequence[bytes]) -> dict[Claim | None, list[bytes]]:
         """The ids by the claim they belong to; None for those this courier does not hold."""
-        groups: dict[Claim | None, list[bytes]] = {}
         with self._lock:
-            by_id = self._by_id[queue]
-            for task_id in ids:
-                groups.setdefault(by_id.get(task_id), []).append(task_id)
-        return groups
+            return grouped(ids, self._by_id[queue].get)
 
     def held_task(self, queue: str, task_id: bytes) -> bytes | None:
         """Its envelope."""
@@ -62,10 +62,9 @@ class Claims:
         """These tasks have ended. True when the claim ended with them."""
         with self._lock:
             by_id = self._by_id[claim.queue]
-            for task_id in ids:
-                claim.tasks.pop(task_id, None)
-                if by_id.get(task_id) is claim:  # else it is held again, under another token
-                    del by_id[task_id]
+            for task_id in claim.tasks.keys() & ids:
+                del claim.tasks[task_id]
+                by_id.pop(task_id, None)
             return not claim.tasks and self._by_token.pop(claim.token, None) is not None
 
     def drop(self, claim: Claim) -> bool:

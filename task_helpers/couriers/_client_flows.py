@@ -160,7 +160,7 @@ class ClientFlows:
         timeout: Duration | None,
         return_exceptions: bool,
     ) -> Flow[list[Any]]:
-        queue, wanted = valid_queue_name(queue_name), [ids.to_bytes(i) for i in task_ids]
+        queue, wanted = valid_queue_name(queue_name), ids.all_to_bytes(task_ids)
         until = None if timeout is None else _until(timeout)
         found = yield from self._collected(self._bounded(until), queue, wanted, until)
         return (yield from self._delivered(queue, wanted, found, delete_data, return_exceptions))
@@ -177,7 +177,7 @@ class ClientFlows:
         Gives what makes flows: each returns the results that have come since, [] at the end, and
         deletes those of the flow before: their reader has asked for more.
         """
-        queue, wanted = valid_queue_name(queue_name), [ids.to_bytes(i) for i in task_ids]
+        queue, wanted = valid_queue_name(queue_name), ids.all_to_bytes(task_ids)
         until = None if timeout is None else _until(timeout)
         with Awaited(self._bounded(until), self._wire, queue, wanted) as awaited:
             looks, read = iter([awaited.look]), list[bytes]()
@@ -187,9 +187,9 @@ class ClientFlows:
                     yield from look()
                 yield from self._forget(queue, read)
                 found = yield from awaited.collect_some(until)
-                results = [self._result_or_error(queue, *pair) for pair in found.items()]
+                results = self._wire.results(queue, found)
                 read[:] = _handed_over(found, results) if delete_data else []
-                return list(zip(map(ids.to_uuid, found), results, strict=True))
+                return list(zip(ids.all_to_uuid(found), results, strict=True))
 
             yield some
 
@@ -217,7 +217,9 @@ class ClientFlows:
         The results in order, errors as values or raised. What is handed over is deleted, and only
         that: not what cannot be decoded here, and not the results beside an error that is raised.
         """
-        results = [self._result_or_error(queue, task_id, found[task_id]) for task_id in wanted]
+        ended = {task_id: found[task_id] for task_id in wanted}
+        result_of = dict(zip(ended, self._wire.results(queue, ended), strict=True))
+        results = [result_of[task_id] for task_id in wanted]
         errors = (at for at, result in enumerate(results) if isinstance(result, TaskHelpersError))
         raised = None if return_exceptions else next(errors, None)
         if delete_data:
@@ -239,18 +241,12 @@ class ClientFlows:
 
     def _answer(self, queue: str, task_id: bytes, outcome: bytes) -> Flow[Any]:
         """The result of a task whose id nobody else knows, or its error."""
-        result = self._result_or_error(queue, task_id, outcome)
+        result = self._wire.result_or_error(queue, task_id, outcome)
         if not isinstance(result, DeserializationError):
             yield from self._forget(queue, [task_id], soon=len(outcome) <= SMALL)
         if isinstance(result, TaskHelpersError):
             raise result
         return result
-
-    def _result_or_error(self, queue: str, task_id: bytes, outcome: bytes) -> Any:
-        try:
-            return self._wire.result(queue, task_id, outcome)
-        except TaskHelpersError as error:
-            return error
 
     # --- One task
 

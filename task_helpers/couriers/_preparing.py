@@ -37,7 +37,7 @@ class Prepared(NamedTuple):
     @property
     def ids(self) -> list[UUID]:
         """As their caller gets them."""
-        return list(map(ids.to_uuid, self.task_ids))
+        return ids.all_to_uuid(self.task_ids)
 
 
 class Preparing:
@@ -50,7 +50,7 @@ class Preparing:
     def prepared(self, queue: str, tasks_data: Iterable[Any], options: AddOptions) -> Prepared:
         """Asks no store. Raises what makes a single one of them unfit to be added."""
         place, key, expires = _placement(options), options.get("key"), options.get("expires")
-        payloads = list(map(self._wire.payload, tasks_data))
+        payloads = self._wire.payloads(tasks_data)
         task_ids = ids.new_ids(len(payloads))
         if key is not None:
             task_ids = list(map(ids.as_shared, task_ids))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -45,15 +45,12 @@ class ReturningFlows(WorkerSide):
         yield from self._hand_over_owed()
         queue = valid_queue_name(queue_name)
         ending = _Ending(self._wire, queue, policy is not None and policy.max_attempts > 1)
-        by_id: dict[bytes, Any] = {}
-        for task_id, result in results:
-            by_id.setdefault(ids.to_bytes(task_id), result)
-        for claim, group in self._claims.group(queue, by_id).items():
+        by_id = _by_id(list(results))
+        for claim, group in self._claims.group(queue, list(by_id)).items():
             if claim and policy:
                 group = yield from self._retry(claim, group, by_id, policy)
             if group:
-                held = claim.tasks if claim else {}
-                ends = LateEnds(len(group), partial(ending.of, group, by_id, held))
+                ends = LateEnds(len(group), partial(ending.of, group, by_id, claim))
                 yield from self._end(queue, claim, ends, soon)
 
     def acknowledge(
@@ -62,9 +59,8 @@ class ReturningFlows(WorkerSide):
         """Ends tasks whose results nobody wants."""
         yield from self._hand_over_owed()
         queue = valid_queue_name(queue_name)
-        for claim, group in self._claims.group(queue, map(ids.to_bytes, task_ids)).items():
-            held = claim.tasks if claim else {}
-            ends = LateEnds(len(group), partial(silent_ends, group, held))
+        for claim, group in self._claims.group(queue, ids.all_to_bytes(task_ids)).items():
+            ends = LateEnds(len(group), partial(silent_ends, group, claim))
             yield from self._end(queue, claim, ends, soon)
 
     def _retry(
@@ -102,30 +98,40 @@ class _Ending:
         self._encoded: dict[tuple[int, int], bytes] = {}
 
     def of(
-        self, task_ids: list[bytes], results: dict[bytes, Any], held: dict[bytes, bytes]
+        self, task_ids: Sequence[bytes], results: dict[bytes, Any], claim: Claim | None
     ) -> list[Ends]:
-        """Those of one claim, with the envelopes that are held of it."""
-        done, outcomes, errors = list[bytes](), list[bytes](), dict[bytes, Exception]()
+        """
+        - claim - theirs, if this courier holds them.
+        """
+        errors = {i: results[i] for i in task_ids if isinstance(results[i], Exception)}
+        done = [i for i in task_ids if i not in errors]
+        try:
+            outcomes = self._wire.successes(self._queue, done, [results[i] for i in done])
+        except TaskHelpersError:
+            done, outcomes = self._encode_each(done, results, errors)
+        ends = [Ends(Way.DONE, done, outcomes, channels_of(done, claim))] if done else []
+        return ends + self._failures(errors, claim)
+
+    def _encode_each(
+        self, task_ids: Sequence[bytes], results: dict[bytes, Any], errors: dict[bytes, Exception]
+    ) -> tuple[list[bytes], list[bytes]]:
+        """Those that can be sent, and their outcomes. What is wrong with the others is an error."""
+        made = dict[bytes, bytes]()
         for task_id in task_ids:
-            result = results[task_id]
-            if isinstance(result, Exception):
-                errors[task_id] = result
-                continue
             try:
-                outcomes.append(self._wire.success(self._queue, task_id, result))
-                done.append(task_id)
+                [made[task_id]] = self._wire.successes(self._queue, [task_id], [results[task_id]])
             except TaskHelpersError as error:
                 text = "The result of task %s in queue %s is not sent: %s"
                 logger.error(text, ids.to_uuid(task_id), self._queue, error)
                 errors[task_id] = error
-        ends = [Ends(Way.DONE, done, outcomes, channels_of(done, held))] if done else []
-        return ends + self._failures(errors, held)
+        return list(made), list(made.values())
 
-    def _failures(self, errors: dict[bytes, Exception], held: dict[bytes, bytes]) -> list[Ends]:
+    def _failures(self, errors: dict[bytes, Exception], claim: Claim | None) -> list[Ends]:
         if not errors:
             return []
+        held = claim.tasks if claim else {}
         outcomes = [self._failed(i, error, held.get(i, UNHELD)) for i, error in errors.items()]
-        return [Ends(self._failure, list(errors), outcomes, channels_of(list(errors), held))]
+        return [Ends(self._failure, list(errors), outcomes, channels_of(list(errors), claim))]
 
     def _failed(self, task_id: bytes, error: Exception, envelope: bytes) -> bytes:
         encoded = self._encode(error, known_header(envelope).attempt + 1)
@@ -136,6 +142,15 @@ class _Ending:
         if key not in self._encoded:
             self._encoded[key] = outcomes.encode_failure(error, attempts)
         return self._encoded[key]
+
+
+def _by_id(results: Sequence[tuple[UUID | str, Any]]) -> dict[bytes, Any]:
+    """The first result of a task counts."""
+    task_ids = ids.all_to_bytes([task_id for task_id, _ in results])
+    by_id: dict[bytes, Any] = {}
+    for task_id, (_, result) in zip(task_ids, results, strict=True):
+        by_id.setdefault(task_id, result)
+    return by_id
 
 
 def _all_again(

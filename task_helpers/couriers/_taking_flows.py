@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Unpack
 
@@ -14,14 +14,13 @@ from task_helpers import ids
 from task_helpers.counts import whole_number
 from task_helpers.couriers._claims import Claim
 from task_helpers.couriers._lingering import Lingering
-from task_helpers.couriers._wire import Opener, Wire
 from task_helpers.couriers._worker_side import WorkerSide, by_way, silent_ends
 from task_helpers.couriers.parcels import Ends, Taken, TakeOptions
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.couriers.store import MAX_BATCH, Store
 from task_helpers.durations import Duration, seconds
 from task_helpers.effects import Flow, Sleep
-from task_helpers.envelopes import HEADER_BYTES, header_of
+from task_helpers.envelopes import HEADER_BYTES, header_of, shared_channel
 from task_helpers.exceptions import (
     CourierError,
     CourierUnavailable,
@@ -201,7 +200,7 @@ class TakingFlows(WorkerSide):
                 self._unanswered.pop(queue, None)
 
     def _tokens_of(self, queue: str, tasks: Iterable[Task]) -> list[bytes]:
-        groups = self._claims.group(queue, (ids.to_bytes(task_id) for task_id, _ in tasks))
+        groups = self._claims.group(queue, ids.all_to_bytes(task_id for task_id, _ in tasks))
         return [claim.token for claim in groups if claim]
 
     def _reclaim_overdue(self, queue: str, lost: bytes) -> Flow[None]:
@@ -219,21 +218,48 @@ class TakingFlows(WorkerSide):
 
     def _opened(self, claim: Claim, taken: Taken) -> Flow[list[Task]]:
         """The tasks to perform; those that cannot or need not be are ended here."""
-        tasks, ends = list[Task](), list[Ends]()
-        claim.tasks, openers = dict(taken.tasks), _Openers(self._wire, claim.queue, taken.now)
-        for task_id, envelope in taken.tasks:
-            try:
-                if len(task_id) != ids.ID_BYTES:
-                    raise DeserializationError(f"{task_id!r} is no id")
-                data = openers[envelope[:HEADER_BYTES]](task_id, envelope[HEADER_BYTES:])
-                tasks.append((ids.to_uuid(task_id), data))
-            except TaskHelpersError as error:
-                ends.append(self._unperformed(claim.queue, task_id, envelope, error))
-        if claim.tasks:
-            self._claims.add(claim)
+        queue, ends = claim.queue, list[Ends]()
+        claim.tasks = dict(taken.tasks)
+        if not claim.tasks:
+            return []
+        claim.channel = shared_channel(claim.tasks.values())
+        self._claims.add(claim)
+        try:
+            tasks = self._open(queue, claim.tasks, taken.now)
+        except TaskHelpersError:
+            tasks, ends = self._open_each(queue, claim.tasks, taken.now)
         if ends:
             yield from self._end_unperformed(claim, ends)
         return tasks
+
+    def _open(self, queue: str, tasks: Mapping[bytes, bytes], now: int) -> list[Task]:
+        """
+        All at once. Raises a `TaskHelpersError` if one of them is unfit, or if they were written
+        in different ways.
+        """
+        if set(map(len, tasks)) != {ids.ID_BYTES}:
+            raise DeserializationError("it has no id")
+        headers = [header_of(head) for head in {task[:HEADER_BYTES] for task in tasks.values()}]
+        if any(header.expired(now) for header in headers):
+            raise TaskExpired("the task was not taken before its deadline")
+        (codec, signed), *others = {(header.codec, header.signed) for header in headers}
+        if others:
+            raise DeserializationError("its neighbours have another serializer")
+        payloads = {task_id: task[HEADER_BYTES:] for task_id, task in tasks.items()}
+        data = self._wire.tasks_data(queue, codec, signed, payloads)
+        return list(zip(ids.all_to_uuid(tasks), data, strict=True))
+
+    def _open_each(
+        self, queue: str, tasks: Mapping[bytes, bytes], now: int
+    ) -> tuple[list[Task], list[Ends]]:
+        """One after the other, and the ends of those that are unfit."""
+        opened, ends = list[Task](), list[Ends]()
+        for task_id, envelope in tasks.items():
+            try:
+                opened += self._open(queue, {task_id: envelope}, now)
+            except TaskHelpersError as error:
+                ends.append(self._unperformed(queue, task_id, envelope, error))
+        return opened, ends
 
     def _end_unperformed(self, claim: Claim, ends: list[Ends]) -> Flow[None]:
         """If the store is not told now, they come again when the lease of the batch runs out."""
@@ -250,7 +276,7 @@ class TakingFlows(WorkerSide):
         """An expired task is nobody's mistake; any other one should be seen where it is refused."""
         if len(task_id) != ids.ID_BYTES:
             logger.error("Queue %s held a task with the id %r: dropped.", queue, task_id)
-            [ends] = silent_ends([task_id], {})
+            [ends] = silent_ends([task_id], None)
             return ends
         if not isinstance(error, TaskExpired):
             logger.error("Task %s in queue %s is refused: %s", ids.to_uuid(task_id), queue, error)
@@ -285,22 +311,6 @@ def _enough(max_count: int, min_tasks: int | None) -> int:
     """So many waiting tasks need no company."""
     most = min(whole_number(max_count, "max_count"), MAX_BATCH)
     return most if min_tasks is None else min(whole_number(min_tasks, "min_tasks"), most)
-
-
-class _Openers(dict[bytes, Opener]):
-    """By header: tasks that were added together have the same one."""
-
-    def __init__(self, wire: Wire, queue: str, now: int) -> None:
-        self._wire = wire
-        self._queue = queue
-        self._now = now
-
-    def __missing__(self, head: bytes) -> Opener:
-        header = header_of(head)
-        if header.expired(self._now):
-            raise TaskExpired("the task was not taken before its deadline")
-        opener = self[head] = self._wire.opener(self._queue, header)
-        return opener
 
 
 def _lingers(store: Store, queue: str, lingering: Lingering, block: float) -> Flow[bool]:

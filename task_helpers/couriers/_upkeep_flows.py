@@ -66,14 +66,15 @@ class UpkeepFlows:
 
     def _data(self, queue: str, task_id: bytes, envelope: bytes) -> Any:
         try:
-            return self._wire.task_data(queue, task_id, *open_envelope(envelope))
+            header, payload = open_envelope(envelope)
+            [data] = self._wire.tasks_data(queue, header.codec, header.signed, {task_id: payload})
+            return data
         except TaskHelpersError:
             return envelope
 
     def _error(self, queue: str, task_id: bytes, outcome: bytes) -> Exception:
-        try:
-            self._wire.result(queue, task_id, outcome)
-        except TaskHelpersError as error:
+        error = self._wire.result_or_error(queue, task_id, outcome)
+        if isinstance(error, TaskHelpersError):
             return error
         return DeserializationError(f"the error of task {ids.to_uuid(task_id)} is damaged")
 

@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
 from task_helpers import outcomes
 from task_helpers.couriers.options import CourierOptions
 from task_helpers.envelopes import Header
-from task_helpers.exceptions import DeserializationError, PayloadTooLarge, ResultTooLarge
+from task_helpers.exceptions import (
+    DeserializationError,
+    PayloadTooLarge,
+    ResultTooLarge,
+    TaskHelpersError,
+)
 from task_helpers.registry import with_function_name
-
-Opener = Callable[[bytes, bytes], Any]
+from task_helpers.serializers import dumps_all, loads_all
 
 TASK, RESULT = b"task", b"result"
 MAC_BYTES = 32
@@ -47,15 +52,15 @@ class Wire:
         """The same for all tasks of a bulk add."""
         return _packed_header(self._codec.codec, priority, deadline, channel, self._key is not None)
 
-    def payload(self, task_data: Any) -> bytes:
+    def payloads(self, tasks_data: Iterable[Any]) -> list[bytes]:
         """Raises `SerializationError`, `UnknownFunction` and `PayloadTooLarge`."""
-        payload = self._codec.dumps(with_function_name(task_data))
-        if len(payload) > (limit := self._options.max_payload):
+        payloads = dumps_all(self._codec, list(map(with_function_name, tasks_data)))
+        if (size := _longest(payloads)) > (limit := self._options.max_payload):
             raise PayloadTooLarge(
-                f"the task takes {len(payload):,} bytes and max_payload is {limit:,}: "
+                f"the task takes {size:,} bytes and max_payload is {limit:,}: "
                 "store the data elsewhere and send its key"
             )
-        return payload
+        return payloads
 
     def envelopes(
         self, queue: str, header: bytes, task_ids: Sequence[bytes], payloads: Iterable[bytes]
@@ -68,40 +73,66 @@ class Wire:
         codec, signed = bytes((self._codec.codec,)), zip(task_ids, payloads, strict=True)
         return [header + self._mac(TASK, queue, i, codec, p) + p for i, p in signed]
 
-    def task_data(self, queue: str, task_id: bytes, header: Header, payload: bytes) -> Any:
-        """Raises `DeserializationError`."""
-        return self.opener(queue, header)(task_id, payload)
+    def tasks_data(
+        self, queue: str, codec: int, signed: bool, tasks: Mapping[bytes, bytes]
+    ) -> list[Any]:
+        """
+        Those of the payloads, which are given by id. Raises `DeserializationError`.
 
-    def opener(self, queue: str, header: Header) -> Opener:
-        """Makes task_data of (id, payload) under this header, as `task_data`."""
-        loads = self._options.decoder(header.codec).loads
-        if self._key is None and not header.signed:
-            return lambda task_id, payload: loads(payload)
-        codec, signed = bytes((header.codec,)), header.signed
-        return lambda i, p: loads(self._verified(TASK, queue, i, codec, p, signed))
+        - codec, signed - as their headers say.
+        """
+        payloads: Iterable[bytes] = tasks.values()
+        if self._key is not None or signed:
+            start = bytes((codec,))
+            payloads = [
+                self._verified(TASK, queue, task_id, start, payload, signed)
+                for task_id, payload in tasks.items()
+            ]
+        return loads_all(self._options.decoder(codec), list(payloads))
 
     # --- Outcomes
 
-    def success(self, queue: str, task_id: bytes, result: Any) -> bytes:
+    def successes(
+        self, queue: str, task_ids: Sequence[bytes], results: Sequence[Any]
+    ) -> list[bytes]:
         """Raises `SerializationError` and `ResultTooLarge`."""
-        outcome = self._success + self._codec.dumps(result)
-        if len(outcome) > (limit := self._options.max_result):
+        start = self._success
+        made = [start + body for body in dumps_all(self._codec, results)]
+        if (size := _longest(made)) > (limit := self._options.max_result):
             raise ResultTooLarge(
-                f"the result takes {len(outcome):,} bytes and max_result is {limit:,}: "
+                f"the result takes {size:,} bytes and max_result is {limit:,}: "
                 "store the data elsewhere and return its key"
             )
-        return outcome if self._key is None else self.signed_outcome(queue, task_id, outcome)
+        if self._key is None:
+            return made
+        return [self.signed_outcome(queue, *each) for each in zip(task_ids, made, strict=True)]
 
     def failure(self, queue: str, task_id: bytes, error: Exception, attempts: int) -> bytes:
         return self.signed_outcome(queue, task_id, outcomes.encode_failure(error, attempts))
 
-    def result(self, queue: str, task_id: bytes, outcome: bytes) -> Any:
-        """Raises the `PerformTaskError` that the task ended with, and `DeserializationError`."""
-        if self._key is None and outcome[:2] == self._success:
-            return self._codec.loads(outcome[2:])
+    def results(self, queue: str, ended: Mapping[bytes, bytes]) -> list[Any]:
+        """
+        Those of the outcomes, which are given by id; an error stands as a value: the
+        `PerformTaskError` that a task ended with, or a `DeserializationError`.
+        """
+        starts = {outcome[:2] for outcome in ended.values()}
+        if self._key is None and starts == {self._success}:
+            with suppress(DeserializationError):
+                return loads_all(self._codec, [outcome[2:] for outcome in ended.values()])
+        return [self.result_or_error(queue, *each) for each in ended.items()]
+
+    def result_or_error(self, queue: str, task_id: bytes, outcome: bytes) -> Any:
+        """As `results`, of one."""
+        try:
+            return self._result(queue, task_id, outcome)
+        except TaskHelpersError as error:
+            return error
+
+    def _result(self, queue: str, task_id: bytes, outcome: bytes) -> Any:
         start, body = outcomes.split(outcome)
         signed = outcomes.is_signed(start)
-        body = self._verified(RESULT, queue, task_id, start, body, signed)
+        if self._key is not None or signed:
+            body = self._verified(RESULT, queue, task_id, start, body, signed)
         return outcomes.decode(start, body, task_id, self._options.decoder)
 
     def signed_outcome(self, queue: str, task_id: bytes, outcome: bytes) -> bytes:
@@ -133,3 +164,7 @@ class Wire:
         if not hmac.compare_digest(mac, self._mac(direction, queue, task_id, start, body)):
             raise DeserializationError("its signature is wrong: another signing_key, or forged")
         return body
+
+
+def _longest(texts: Sequence[bytes]) -> int:
+    return max(map(len, texts), default=0)

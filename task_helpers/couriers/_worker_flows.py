@@ -52,7 +52,7 @@ class WorkerFlows(TakingFlows, ReturningFlows):
         """Of tasks that are held here; of others there is nothing to say."""
         queue, store = valid_queue_name(queue_name), self._impatient()
         notes = {ids.to_bytes(task_id): progress.pack(word) for task_id, word in said.items()}
-        for claim, group in self._claims.group(queue, notes).items():
+        for claim, group in self._claims.group(queue, list(notes)).items():
             if claim:
                 yield from store.progress(queue, claim.token, [(i, notes[i]) for i in group])
 
@@ -67,7 +67,7 @@ class WorkerFlows(TakingFlows, ReturningFlows):
     def _claims_of(self, queue: str, task_ids: Iterable[UUID] | None) -> list[Claim]:
         if task_ids is None:
             return self._claims.held(queue)
-        return [claim for claim in self._claims.group(queue, map(ids.to_bytes, task_ids)) if claim]
+        return [claim for claim in self._claims.group(queue, ids.all_to_bytes(task_ids)) if claim]
 
     def concerns(self) -> Flow[list[str]]:
         return self._store.concerns()

@@ -174,11 +174,11 @@ def known_header(envelope: bytes) -> Header:
         return NO_HEADER
 
 
-def silent_ends(task_ids: Sequence[bytes], held: dict[bytes, bytes]) -> list[Ends]:
+def silent_ends(task_ids: Sequence[bytes], claim: Claim | None) -> list[Ends]:
     """
-    - held - the envelopes of those that this courier holds.
+    - claim - theirs, if this courier holds them.
     """
-    return [Ends(Way.DONE, task_ids, [NOT_STORED] * len(task_ids), channels_of(task_ids, held))]
+    return [Ends(Way.DONE, task_ids, [NOT_STORED] * len(task_ids), channels_of(task_ids, claim))]
 
 
 def by_way(ends: Iterable[Ends]) -> list[Ends]:
@@ -190,7 +190,11 @@ def by_way(ends: Iterable[Ends]) -> list[Ends]:
     return [Ends(way, *parts) for way, parts in columns.items()]
 
 
-def channels_of(task_ids: Sequence[bytes], held: dict[bytes, bytes]) -> list[bytes]:
+def channels_of(task_ids: Sequence[bytes], claim: Claim | None) -> list[bytes]:
+    """As `silent_ends`."""
+    if claim and claim.channel is not None:
+        return [claim.channel] * len(task_ids)
+    held = claim.tasks if claim else {}
     return [channel_of(held.get(task_id, UNHELD)) for task_id in task_ids]
 
 

@@ -119,7 +119,7 @@ def test_a_bulk_wait_takes_at_most_1000(client: Any, worker: Any, queue: str) ->
 def test_linger_lets_a_batch_fill(client: Any, worker: Any, queue: str) -> None:
     # given a worker that got a first task and lingers
     client.add_task_to_queue(queue, 1)
-    waiter = in_thread(worker.bulk_wait_for_tasks, queue, 10, 5, linger=0.3)
+    waiter = in_thread(worker.bulk_wait_for_tasks, queue, 10, 5, linger=1)
     # when more are added
     client.bulk_add_tasks_to_queue(queue, [2, 3])
     # then they are in the same batch

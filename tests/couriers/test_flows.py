@@ -66,8 +66,7 @@ def test_a_hint_for_what_has_not_ended_is_only_a_hint(store: ScriptedStore) -> N
 
 def test_what_is_neither_unfinished_nor_ended_is_lost(store: ScriptedStore) -> None:
     found = collecting(store, A).reply({A: b""}).reply([Look(None, False)]).result
-    with pytest.raises(exceptions.TaskLost):
-        Wire(OPTIONS).result(Q, A, found[A])
+    assert isinstance(Wire(OPTIONS).result_or_error(Q, A, found[A]), exceptions.TaskLost)
 
 
 def test_a_sweep_looks_for_all_who_wait(store: ScriptedStore) -> None:
@@ -232,8 +231,7 @@ def test_a_convict_is_ended_under_the_lease_it_is_held_by(worker: WorkerFlows) -
     queue, token, [end], last = flow.asked.arguments
     assert (flow.asked.name, queue, token, last) == ("finish", Q, b"token", True)
     assert (end.way, end.ids, end.channels) == (Way.DEAD, [A], [b"listener"])
-    with pytest.raises(exceptions.WorkerLost):
-        Wire(OPTIONS).result(Q, A, *end.outcomes)
+    assert isinstance(Wire(OPTIONS).result_or_error(Q, A, *end.outcomes), exceptions.WorkerLost)
 
 
 def test_what_cannot_be_performed_is_ended_and_the_rest_is_returned(worker: WorkerFlows) -> None:

@@ -121,6 +121,7 @@ class WorkerVerbs(Verbs):
         keys, options = self._of(queue), self._options
         groups = [group for each in ends for group in by_bucket(each, keys.bucket)]
         count, hints = sum(len(group.ids) for group in groups), ids_by_channel(ends)
+        silent = not any(any(group.outcomes) for group in groups)
         return [
             *keys.for_finishing(token, now),
             *(group.bucket for group in groups),
@@ -129,8 +130,8 @@ class WorkerVerbs(Verbs):
             *(count, len(hints)),
             *(value for group in groups for value in (group.way, len(group.ids))),
             *(value for hint in hints.items() for value in self._hint(*hint, count)),
-            *(task_id for group in groups for task_id in group.ids),
-            *(outcome for group in groups for outcome in group.outcomes),
+            *chain.from_iterable(group.ids for group in groups),
+            *chain.from_iterable(group.outcomes for group in groups if not silent),
         ]
 
     def retry(self, queue: str, token: bytes, tasks: Sequence[Again]) -> Flow[set[bytes]]:

@@ -20,7 +20,8 @@
 -- ARGV  1 token   2 ttl of an outcome in ms   3 last: 1 closes the batch   4 most dead letters
 --       5 n   6 number of hints
 --       then per group: way, size · per hint: channel, its ids one after the other; none: all of them
---       then n ids, n outcomes, both in the order of the groups; an empty outcome is not stored
+--       then n ids, n outcomes, both in the order of the groups; an empty outcome is not stored,
+--       and where all are empty there are none
 -- Returns the refused ids.
 
 local m, l, batch, c, x, xm, xe, n_minute, v, g, h, f = unpack(KEYS, 1, 12)
@@ -82,6 +83,16 @@ local function succeed(way, ids)               -- all of them, or none
   return true
 end
 
+local function acknowledge(bucket, ids)         -- silently: what has a result by now is refused
+  local k = call('HDEL', m, unpack(ids))
+  counts.done = (counts.done or 0) + k
+  if sparse then for _, id in ipairs(ids) do note_end(id) end end
+  if k == #ids then return end
+  for at, outcome in ipairs(redis.pcall('HMGET', bucket, unpack(ids))) do
+    if outcome then refused[#refused + 1] = ids[at] end
+  end
+end
+
 local function store(bucket, fields)
   write('HSET', bucket, unpack(fields))
   call('PEXPIRE', bucket, ttl)
@@ -135,13 +146,13 @@ local function land()                          -- keys are free again; all who s
   end
 end
 
-local at, all = ids_at, nil                    -- all: a hint at everything, if it is what was stored
-for group = 1, groups do
-  local bucket, way, size = KEYS[12 + group], ARGV[5 + 2 * group], tonumber(ARGV[6 + 2 * group])
-  local ids, fields, k, longest = { unpack(ARGV, at + 1, at + size) }, {}, 0, 0
+local all                                      -- a hint at everything, if it is what was stored
+
+local function finish_group(way, bucket, ids, outcomes_at)
+  local fields, k, longest = {}, 0, 0
   local whole = succeed(way, ids)
   for place, id in ipairs(ids) do
-    local outcome = ARGV[at + place + n]
+    local outcome = ARGV[outcomes_at + place]
     if (whole or finish(way, id, bucket, outcome)) and outcome ~= '' then
       fields[k + 1], fields[k + 2], k = id, outcome, k + 2
       longest = math.max(longest, #outcome)
@@ -149,6 +160,13 @@ for group = 1, groups do
   end
   if k > 0 then store(bucket, fields) end
   if k == 2 * n and longest <= hinted_bytes and not sparse then all = fields else remember(fields) end
+end
+
+local at, silent = ids_at, #ARGV == ids_at + n
+for group = 1, groups do
+  local bucket, way, size = KEYS[12 + group], ARGV[5 + 2 * group], tonumber(ARGV[6 + 2 * group])
+  local ids = { unpack(ARGV, at + 1, at + size) }
+  if silent then acknowledge(bucket, ids) else finish_group(way, bucket, ids, at + n) end
   at = at + size
 end
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
 from task_helpers import ids
 from task_helpers.couriers._wire import Wire
-from task_helpers.couriers.parcels import IN_LINE, Look, Placement
+from task_helpers.couriers.parcels import IN_LINE, Placement
 from task_helpers.couriers.store import Store
 from task_helpers.effects import Flow, Listen, News
 from task_helpers.exceptions import CourierUnavailable, TaskLost, TaskTimeout
 from task_helpers.outcomes import NOT_STORED
+
+LOOK_TASKS = 1_000
+"""So many are looked for at once."""
+
+QUIET_SECONDS = 0.02
+"""When nothing was heard for so long, those that are not looked for yet may have ended before."""
 
 
 class Awaited:
@@ -41,6 +47,7 @@ class Awaited:
         self._tasks = dict(tasks)
         self._place = place
         self._found: dict[bytes, bytes] = {}
+        self._unlooked: list[bytes] = []  # may have ended before anybody listened
 
     def __enter__(self) -> Self:
         self._waiter = self._store.lookout.register(self._queue, self._missing)
@@ -61,7 +68,8 @@ class Awaited:
 
     def look(self) -> Flow[None]:
         """For tasks that may have ended before anybody listened."""
-        yield from self._make_sure(list(self._missing))
+        self._unlooked = list(self._missing)
+        yield from self._look_on()
 
     def collect(self, until: float | None) -> Flow[dict[bytes, bytes]]:
         """Outcome by id; `TaskTimeout` when one is missing at `until` (`time.monotonic()`)."""
@@ -77,8 +85,30 @@ class Awaited:
         return found
 
     def _listen(self, until: float | None) -> Flow[None]:
-        news = yield Listen(self._waiter, self._left(until))
-        yield from self._sweep() if news is None else self._take_in(news)
+        left = self._left(until)
+        if self._unlooked:
+            left = QUIET_SECONDS if left is None else min(left, QUIET_SECONDS)
+        news = yield Listen(self._waiter, left)
+
+        if news is None:
+            self._unlooked = []  # a sweep looks for all
+            yield from self._sweep()
+        elif news:
+            yield from self._take_in(news)
+        else:
+            yield from self._look_on()
+
+    def _look_on(self) -> Flow[None]:
+        """
+        Looks until it comes to a task that is unfinished. Workers take the oldest first, so those
+        behind it are likely to come as hints; when these are silent, the look goes on.
+        """
+        while self._unlooked:
+            some, self._unlooked = self._unlooked[:LOOK_TASKS], self._unlooked[LOOK_TASKS:]
+            if missing := [task_id for task_id in some if task_id in self._missing]:
+                yield from self._make_sure(missing)
+                if not self._missing.keys().isdisjoint(missing):
+                    break
 
     def _left(self, until: float | None) -> float | None:
         if until is None:
@@ -88,37 +118,33 @@ class Awaited:
         return left
 
     def _take_in(self, news: News) -> Flow[None]:
-        doubtful = list[bytes]()
-        for task_id, outcome in news.items():
-            if task_id not in self._missing:
-                continue
-            if outcome:
-                self._settle(task_id, outcome)
-            else:
-                doubtful.append(task_id)
-        if doubtful:
+        wanted = {i: outcome for i, outcome in news.items() if i in self._missing}
+        self._settle({i: outcome for i, outcome in wanted.items() if outcome})
+        if doubtful := [i for i, outcome in wanted.items() if not outcome]:
             yield from self._make_sure(doubtful)
 
     def _make_sure(self, task_ids: Sequence[bytes]) -> Flow[None]:
         """Reads what has ended, and finds out what nobody will ever answer."""
-        looks = yield from self._store.look(self._queue, task_ids)
-        for task_id, (outcome, unfinished) in zip(task_ids, looks, strict=True):
-            if outcome is not None:
-                self._settle(task_id, outcome)
-            elif not (unfinished or (yield from self._added_again(task_id))):
-                self._settle(task_id, self._lost(task_id))
+        looked = yield from self._store.look(self._queue, task_ids)
+        self._settle(looked.ended)
+        for task_id in looked.gone:
+            if not (yield from self._added_again(task_id)):
+                self._settle({task_id: self._lost(task_id)})
 
-    def _settle(self, task_id: bytes, outcome: bytes) -> None:
-        self._found[task_id] = outcome
-        self._missing.pop(task_id, None)
+    def _settle(self, ended: Mapping[bytes, bytes]) -> None:
+        self._found.update(ended)
+        for task_id in ended:
+            self._missing.pop(task_id, None)
 
     def _sweep(self) -> Flow[None]:
         """For all who wait in this process, who also learn it when the store is gone for good."""
         lookout, store = self._store.lookout, self._store
         try:
             for queue, missing in lookout.awaited().items():
-                looks = yield from store.look(queue, missing)
-                lookout.tell(_ended(missing, looks))
+                looked = yield from store.look(queue, missing)
+                lookout.tell(looked.ended.items())
+                # whoever waits for a lost one makes sure by itself
+                lookout.tell((task_id, NOT_STORED) for task_id in looked.gone)
         except CourierUnavailable as error:
             if store.is_gone():
                 lookout.tell_all(error)
@@ -152,10 +178,3 @@ class Awaited:
         first = ids.to_uuid(next(iter(self._missing)))
         more = f" and {len(self._missing) - 1} more" if len(self._missing) > 1 else ""
         return f"no result yet of task {first}{more} in queue {self._queue}: is a worker running?"
-
-
-def _ended(task_ids: Sequence[bytes], looks: Sequence[Look]) -> Iterator[tuple[bytes, bytes]]:
-    """Those that are not unfinished, as news: whoever waits for a lost one makes sure by itself."""
-    for task_id, (outcome, unfinished) in zip(task_ids, looks, strict=True):
-        if not unfinished:
-            yield task_id, outcome or NOT_STORED

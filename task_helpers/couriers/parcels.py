@@ -150,8 +150,13 @@ class Reclaimed(NamedTuple):
     convicted: tuple[bytes, bytes] | None
 
 
-class Look(NamedTuple):
-    """What is known of an awaited task: its outcome, or whether it is still unfinished."""
+class Looked(NamedTuple):
+    """
+    What is known of awaited tasks; all others are unfinished.
 
-    outcome: bytes | None
-    unfinished: bool
+    - ended - outcome by id.
+    - gone - neither unfinished nor ended.
+    """
+
+    ended: dict[bytes, bytes]
+    gone: list[bytes]

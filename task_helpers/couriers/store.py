@@ -18,7 +18,7 @@ from task_helpers.couriers.parcels import (
     Buried,
     Ends,
     Line,
-    Look,
+    Looked,
     Placement,
     Reclaimed,
     Taken,
@@ -177,8 +177,8 @@ class Store(Protocol):
     def outcomes(self, queue: str, ids: Sequence[bytes]) -> Flow[list[bytes | None]]:
         """What is stored for each id, in their order."""
 
-    def look(self, queue: str, ids: Sequence[bytes]) -> Flow[list[Look]]:
-        """As `outcomes`, and whether those without one are still unfinished, at one moment."""
+    def look(self, queue: str, ids: Sequence[bytes]) -> Flow[Looked]:
+        """Which have ended, and which are not unfinished either, at one moment."""
 
     def forget(self, queue: str, ids: Sequence[bytes], *, soon: bool = False) -> Flow[None]:
         """

@@ -14,7 +14,7 @@ from task_helpers.couriers._client_flows import ClientFlows
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers._worker_flows import WorkerFlows
 from task_helpers.couriers.options import CourierOptions
-from task_helpers.couriers.parcels import Line, Look, Taken, Way
+from task_helpers.couriers.parcels import Line, Looked, Taken, Way
 from task_helpers.effects import Listen, Sleep
 from task_helpers.envelopes import Header
 from task_helpers.retries import RetryPolicy
@@ -22,6 +22,7 @@ from tests.support.scripted import Driver, ScriptedStore, Verb
 
 Q, A, B = "q", b"a" * 16, b"b" * 16
 OPTIONS = CourierOptions()
+UNFINISHED = Looked({}, [])
 
 
 @pytest.fixture
@@ -56,16 +57,16 @@ def test_hinted_results_are_taken_and_no_others(store: ScriptedStore) -> None:
 def test_an_outcome_that_did_not_travel_along_is_asked_for(store: ScriptedStore) -> None:
     flow = collecting(store, A, B).reply({A: b"", B: b"outcome b"})
     assert flow.asked == Verb("look", (Q, [A]))
-    assert flow.reply([Look(b"outcome a", False)]).result == {A: b"outcome a", B: b"outcome b"}
+    assert flow.reply(Looked({A: b"outcome a"}, [])).result == {A: b"outcome a", B: b"outcome b"}
 
 
 def test_a_hint_for_what_has_not_ended_is_only_a_hint(store: ScriptedStore) -> None:
-    flow = collecting(store, A).reply({A: b""}).reply([Look(None, True)])
+    flow = collecting(store, A).reply({A: b""}).reply(UNFINISHED)
     assert isinstance(flow.asked, Listen)
 
 
 def test_what_is_neither_unfinished_nor_ended_is_lost(store: ScriptedStore) -> None:
-    found = collecting(store, A).reply({A: b""}).reply([Look(None, False)]).result
+    found = collecting(store, A).reply({A: b""}).reply(Looked({}, [A])).result
     assert isinstance(Wire(OPTIONS).result_or_error(Q, A, found[A]), exceptions.TaskLost)
 
 
@@ -74,8 +75,8 @@ def test_a_sweep_looks_for_all_who_wait(store: ScriptedStore) -> None:
     flow, other = collecting(store, A), store.lookout.register("other", {B: None})
     # when one of them is told to look
     assert flow.reply(None).asked == Verb("look", (Q, [A]))
-    assert flow.reply([Look(None, True)]).asked == Verb("look", ("other", [B]))
-    flow.reply([Look(b"outcome b", False)])
+    assert flow.reply(UNFINISHED).asked == Verb("look", ("other", [B]))
+    flow.reply(Looked({B: b"outcome b"}, []))
     # then both have the news, and it goes on
     assert store.lookout.heard(other) == {B: b"outcome b"}
     assert isinstance(flow.asked, Listen)
@@ -85,11 +86,11 @@ def test_what_a_sweep_finds_lost_is_made_sure_of_by_whoever_waits(store: Scripte
     # given somebody whose task is being added while another one sweeps
     swept = collecting(store, A).reply(None)
     # when the sweep comes too early to see it
-    swept.reply([Look(None, False)])
+    swept.reply(Looked({}, [A]))
     # then it is asked for once more
     [news] = [store.lookout.heard(waiter) for waiter in store.lookout._waiters]
     assert swept.reply(news).asked == Verb("look", (Q, [A]))
-    assert isinstance(swept.reply([Look(None, True)]).asked, Listen)
+    assert isinstance(swept.reply(UNFINISHED).asked, Listen)
 
 
 def test_when_the_store_is_gone_all_who_wait_are_told(store: ScriptedStore) -> None:
@@ -331,5 +332,5 @@ def test_who_shares_a_task_looks_for_its_result_after_it_began_to_listen(
     # then it listens for that one, and looks since its result may have come before
     assert [waiter.ids for waiter in store.lookout._waiters] == [(B,)]
     assert flow.asked == Verb("look", (Q, [B]))
-    flow.reply([Look(success("result"), False)]).reply(None)
+    flow.reply(Looked({B: success("result")}, [])).reply(None)
     assert flow.result == "result"

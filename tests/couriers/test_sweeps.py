@@ -10,7 +10,7 @@ from task_helpers.couriers import _lookout as module
 from task_helpers.couriers._awaited import Awaited
 from task_helpers.couriers._wire import Wire
 from task_helpers.couriers.options import CourierOptions
-from task_helpers.couriers.parcels import Look
+from task_helpers.couriers.parcels import Looked
 from task_helpers.exceptions import CourierUnavailable
 from tests.support.scripted import Driver, ScriptedStore
 
@@ -45,7 +45,7 @@ def test_nobody_else_looks_meanwhile(store: ScriptedStore, looking: Driver) -> N
 def test_hints_that_may_be_lost_wait_for_its_end(store: ScriptedStore, looking: Driver) -> None:
     store.lookout.hurry()
     assert not store.lookout.claims_sweep()
-    looking.reply([Look(None, True)])
+    looking.reply(Looked({}, []))
     assert store.lookout.claims_sweep()
 
 

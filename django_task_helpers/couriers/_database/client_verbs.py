@@ -11,7 +11,7 @@ from django_task_helpers.couriers._database import vendors
 from django_task_helpers.couriers._database.admission import Admission
 from django_task_helpers.models import Result, SharedKey, Task
 from task_helpers.couriers.backends import chunks
-from task_helpers.couriers.parcels import IN_LINE, Look, Placement
+from task_helpers.couriers.parcels import IN_LINE, Looked, Placement
 from task_helpers.effects import Flow
 from task_helpers.exceptions import CourierError
 
@@ -98,14 +98,14 @@ class ClientVerbs(Admission):
         found = yield from self._ask.query(partial(self._outcomes, queue, ids))
         return [found.get(task_id) for task_id in ids]
 
-    def look(self, queue: str, ids: Sequence[bytes]) -> Flow[list[Look]]:
+    def look(self, queue: str, ids: Sequence[bytes]) -> Flow[Looked]:
         return self._ask.query(partial(self._look, queue, ids))
 
-    def _look(self, queue: str, ids: Sequence[bytes]) -> list[Look]:
+    def _look(self, queue: str, ids: Sequence[bytes]) -> Looked:
         """In this order: one that ends in between has an outcome."""
         unfinished = {i for (i,) in vendors.rows_of(self._using, Task, ("id",), ids, queue=queue)}
         found = self._outcomes(queue, ids)
-        return [Look(found.get(i), i in unfinished and i not in found) for i in ids]
+        return Looked(found, [i for i in ids if i not in unfinished and i not in found])
 
     def forget(self, queue: str, ids: Sequence[bytes], *, soon: bool = False) -> Flow[None]:
         if soon:

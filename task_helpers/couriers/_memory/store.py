@@ -18,7 +18,7 @@ from task_helpers.couriers.parcels import (
     Buried,
     Ends,
     Line,
-    Look,
+    Looked,
     Placement,
     Reclaimed,
     Taken,
@@ -92,15 +92,17 @@ class MemoryStore:
         at.wake_workers()
 
     def outcomes(self, queue: str, ids: Sequence[bytes]) -> Flow[list[bytes | None]]:
-        looks = yield from self.look(queue, ids)
-        return [look.outcome for look in looks]
+        looked = yield from self.look(queue, ids)
+        return [looked.ended.get(task_id) for task_id in ids]
 
-    def look(self, queue: str, ids: Sequence[bytes]) -> Flow[list[Look]]:
+    def look(self, queue: str, ids: Sequence[bytes]) -> Flow[Looked]:
         state = self._server.place(queue).queue
 
-        def act() -> list[Look]:
+        def act() -> Looked:
             now = self._server.now()
-            return [Look(state.outcome(i, now), i in state.tasks) for i in ids]
+            known = {task_id: state.outcome(task_id, now) for task_id in ids}
+            ended = {task_id: outcome for task_id, outcome in known.items() if outcome is not None}
+            return Looked(ended, [i for i in known if i not in ended and i not in state.tasks])
 
         return _step(act)
 

@@ -11,14 +11,15 @@ from task_helpers.couriers._chunks import chunks
 from task_helpers.couriers._lookout import Lookout
 from task_helpers.couriers._redis.admission import Admission
 from task_helpers.couriers._redis.commands import Argument, Command
-from task_helpers.couriers.parcels import IN_LINE, Look, Placement
+from task_helpers.couriers.parcels import IN_LINE, Looked, Placement
 from task_helpers.effects import Flow
 from task_helpers.envelopes import NO_CHANNEL, open_envelope
 from task_helpers.exceptions import CourierError, DeserializationError, QueueFull
 
 ANY_LENGTH = -1
 
-NO_OUTCOME = (Look(None, False), Look(None, True))
+GONE = 0
+"""What a look says of a task that is neither unfinished nor ended."""
 
 MOST_FORGOTTEN = 100
 """Results that are deleted beside one add."""
@@ -128,8 +129,8 @@ class ClientVerbs(Admission):
             found.update(zip(bucket, values, strict=True))
         return [found[task_id] for task_id in ids]
 
-    def look(self, queue: str, ids: Sequence[bytes]) -> Flow[list[Look]]:
-        found: dict[bytes, Look] = {}
+    def look(self, queue: str, ids: Sequence[bytes]) -> Flow[Looked]:
+        looked = Looked({}, [])
         for chunk in chunks(ids, len):
             buckets = self._by_bucket(queue, chunk)
             keys = [self._of(queue).tasks, *buckets]
@@ -137,9 +138,10 @@ class ClientVerbs(Admission):
             for bucket in buckets.values():
                 arguments += [len(bucket), *bucket]
             replies = yield from self._ask.script("look", keys, arguments)
-            asked = [task_id for bucket in buckets.values() for task_id in bucket]
-            found.update(zip(asked, map(_look, replies), strict=True))
-        return [found[task_id] for task_id in ids]
+            known = list(zip(chain.from_iterable(buckets.values()), replies, strict=True))
+            looked.ended.update(pair for pair in known if isinstance(pair[1], bytes))
+            looked.gone.extend(task_id for task_id, reply in known if reply == GONE)
+        return looked
 
     def forget(self, queue: str, ids: Sequence[bytes], *, soon: bool = False) -> Flow[None]:
         buckets = self._by_bucket(queue, ids)
@@ -181,10 +183,6 @@ class ClientVerbs(Admission):
 
 def _size(task: tuple[bytes, bytes]) -> int:
     return len(task[1])
-
-
-def _look(reply: bytes | int) -> Look:
-    return NO_OUTCOME[reply] if isinstance(reply, int) else Look(reply, False)
 
 
 def _channel_of(envelope: bytes | None) -> bytes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from task_helpers.couriers._chunks import CHUNK_BYTES, CHUNK_TASKS, chunks, grouped
+from task_helpers.couriers._chunks import CHUNK_BYTES, CHUNK_TASKS, chunks
+from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers.parcels import Ends, Way
 from task_helpers.envelopes import NO_CHANNEL
 
@@ -33,14 +34,15 @@ def _bytes_of(ends: Sequence[Ends]) -> int:
     return sum(sum(map(len, each.outcomes)) for each in ends)
 
 
-def by_bucket(ends: Ends, bucket_of: Callable[[bytes], bytes]) -> Iterator[Group]:
+def by_bucket(ends: Ends, keys: QueueKeys) -> Iterator[Group]:
     way, ids, outcomes, _ = ends
-    bucket = bucket_of(min(ids))
-    if bucket == bucket_of(max(ids)):  # the time comes first in an id: then all are of one bucket
+    buckets = keys.by_bucket(ids)
+    if len(buckets) == 1:
+        [bucket] = buckets
         yield Group(bucket, way, ids, outcomes)
         return
     outcome_of = dict(zip(ids, outcomes, strict=True))
-    for bucket, group in grouped(ids, bucket_of).items():
+    for bucket, group in buckets.items():
         yield Group(bucket, way, group, [outcome_of[task_id] for task_id in group])
 
 

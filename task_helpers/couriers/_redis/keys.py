@@ -25,9 +25,10 @@ Everything but m, the outcomes and the dead letters can be rebuilt from m.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from task_helpers.couriers._chunks import grouped
 from task_helpers.ids import made_at_ms
 
 MINUTE_MS = 60_000
@@ -82,6 +83,15 @@ class QueueKeys:
     def bucket(self, task_id: bytes) -> bytes:
         """Whoever holds an id knows where its outcome is."""
         return self._bucket_of(task_id[:6])
+
+    def by_bucket(self, task_ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:
+        """The ids by their buckets. The time comes first in an id: mostly the ends say it all."""
+        if not task_ids:
+            return {}
+        first = self.bucket(min(task_ids))
+        if first == self.bucket(max(task_ids)):
+            return {first: list(task_ids)}
+        return grouped(task_ids, self.bucket)
 
     def _made_in(self, time: bytes) -> bytes:
         return self._bucket + b"%d" % (made_at_ms(time) >> 10)

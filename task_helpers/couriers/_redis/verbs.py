@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
-from task_helpers.couriers._chunks import grouped
 from task_helpers.couriers._door import Door, Pace
 from task_helpers.couriers._lookout import Lookout
 from task_helpers.couriers._redis.asking import Asking
@@ -86,7 +85,7 @@ class Verbs:
         return self._keys[queue]
 
     def _by_bucket(self, queue: str, ids: Sequence[bytes]) -> dict[bytes, list[bytes]]:
-        return grouped(ids, self._of(queue).bucket)
+        return self._of(queue).by_bucket(ids)
 
     def _hint_channel(self, channel: bytes) -> bytes:
         return hint_channel(self._prefix, channel)

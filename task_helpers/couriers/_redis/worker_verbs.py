@@ -119,7 +119,7 @@ class WorkerVerbs(Verbs):
     ) -> tuple[list[bytes], list[Argument]]:
         """Keys and arguments of the script."""
         keys, options = self._of(queue), self._options
-        groups = [group for each in ends for group in by_bucket(each, keys.bucket)]
+        groups = [group for each in ends for group in by_bucket(each, keys)]
         count, hints = sum(len(group.ids) for group in groups), ids_by_channel(ends)
         silent = not any(any(group.outcomes) for group in groups)
         return [

@@ -59,9 +59,9 @@ class Admission(Verbs):
             0,
         )
         rows = [(i, first + at, envelope, *kind) for at, (i, envelope) in enumerate(tasks)]
-        vendors.insert(self._using, Task, TASK_COLUMNS, rows)
-        if not due or due - now < SWEEP_MS:
-            self._tell.workers(queue)
+        is_soon = not due or due - now < SWEEP_MS
+        told = self._tell.workers_along(queue) if is_soon else vendors.NOTHING
+        vendors.insert(self._using, Task, TASK_COLUMNS, rows, returning=told)
 
     def _pace(self, queue: str, now: int, asks_rate: bool) -> Pace:
         tasks = self._tasks(queue)

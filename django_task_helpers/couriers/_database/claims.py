@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_task_helpers.couriers._database.ranks import Stage
-from django_task_helpers.couriers._database.vendors import among, execute, parts_of, rows_of
+from django_task_helpers.couriers._database.vendors import (
+    among,
+    execute,
+    insert,
+    parts_of,
+    rows_of,
+)
 from django_task_helpers.models import Batch, State, Task
 
 _TASKS, _BATCHES = Task._meta.db_table, Batch._meta.db_table
+
+MOST_BYTES = 8_000_000
+"""A batch ends at about so many, however few tasks that are."""
+
+BATCH_COLUMNS = ("token", "queue", "lease_until", "task_ids", "alone", "suspects")
+
+
+class NewBatch(NamedTuple):
+    """
+    - beside - its worker holds others, so that it may have been these that killed it.
+    - suspects - its tasks are.
+    """
+
+    queue: str
+    token: bytes
+    lease_until: int
+    beside: bool
+    suspects: bool
+
+
+class Claimed(NamedTuple):
+    """
+    - tasks - (id, envelope), in order.
+    - looked_at - among so many: if they are as many as were wanted, there may be more.
+    """
+
+    tasks: list[tuple[bytes, bytes]]
+    looked_at: int
 
 
 class Ahead(NamedTuple):
@@ -51,7 +85,20 @@ def _ahead_sql(connection: BaseDatabaseWrapper) -> str:
         (SELECT COUNT(*) FROM {_BATCHES} WHERE token = %s)"""
 
 
-def in_line(using: str, queue: str, stage: Stage) -> list[tuple[bytes, int, int]]:
+def claim(using: str, batch: NewBatch, stage: Stage, max_weight: int | None) -> Claimed:
+    """Those of that stage that fit into a batch, which is there from now on if there are any."""
+    candidates = _in_line(using, batch.queue, stage)
+    if not (ids := _filled(candidates, max_weight)):
+        return Claimed([], 0)
+    envelopes = _run(using, ids, batch.token)
+    alone = len(ids) == 1 and not batch.beside
+    task_ids = b"".join(ids)
+    row = (batch.token, batch.queue, batch.lease_until, task_ids, alone, batch.suspects)
+    insert(using, Batch, BATCH_COLUMNS, [row])
+    return Claimed([(task_id, envelopes[task_id]) for task_id in ids], len(candidates))
+
+
+def _in_line(using: str, queue: str, stage: Stage) -> list[tuple[bytes, int, int]]:
     """
     (id, weight, size) of the first ones, in order; locked, without those that others have locked
     where the server can leave these out.
@@ -76,7 +123,7 @@ def is_waiting(using: str, queue: str) -> bool:
     return bool(execute(connections[using], sql, (queue,)))
 
 
-def run(using: str, ids: Sequence[bytes], token: bytes) -> dict[bytes, bytes]:
+def _run(using: str, ids: Sequence[bytes], token: bytes) -> dict[bytes, bytes]:
     """Moves waiting tasks into a batch; their envelopes by id."""
     connection = connections[using]
     changed = f"UPDATE {_TASKS} SET state = {State.RUNNING:d}, token = %s WHERE id"
@@ -91,3 +138,14 @@ def run(using: str, ids: Sequence[bytes], token: bytes) -> dict[bytes, bytes]:
         sql = f"{changed} {some} RETURNING id, envelope"
         found.update(execute(connection, sql, [token, *values]))
     return found
+
+
+def _filled(candidates: Iterable[tuple[bytes, int, int]], max_weight: int | None) -> list[bytes]:
+    """Those that fit together; the first one always does."""
+    ids, weight, size = list[bytes](), 0, 0
+    for task_id, its_weight, its_size in candidates:
+        weight, size = weight + its_weight, size + its_size
+        if ids and (size > MOST_BYTES or (max_weight is not None and weight > max_weight)):
+            break
+        ids.append(task_id)
+    return ids

@@ -15,8 +15,8 @@ from task_helpers.couriers.parcels import IN_LINE, Looked, Placement
 from task_helpers.effects import Flow
 from task_helpers.exceptions import CourierError
 
-MOST_FORGOTTEN = 100
-"""Results that are deleted beside one add."""
+FEWEST_FORGOTTEN, MOST_FORGOTTEN = 20, 100
+"""Results that are deleted after one add."""
 
 SHARE_TRIES = 100
 """Another task of the key that ends between two statements costs one."""
@@ -56,11 +56,11 @@ class ClientVerbs(Admission):
         if repeated:
             ended = self._outcomes(queue, [task_id for task_id, _ in tasks])
             tasks = [task for task in tasks if task[0] not in ended]
-        alone = len(tasks) == 1 and not (self._door.bounded or self._read)
+        alone = len(tasks) <= vendors.rows_at_once(self._using) and not self._door.bounded
         with self._writing(alone):
             self._admit(queue, [task_id for task_id, _ in tasks], admitted, place, now)
             self._insert(queue, tasks, place, now)
-            self._forget_read(queue)
+        self._forget_read()
 
     def share(
         self, queue: str, task: tuple[bytes, bytes], key: bytes, place: Placement = IN_LINE
@@ -116,9 +116,12 @@ class ClientVerbs(Admission):
     def _forget(self, ids: Sequence[bytes]) -> None:
         vendors.delete(self._using, Result, ids)
 
-    def _forget_read(self, queue: str) -> None:
-        """What was to be deleted soon goes along with the next tasks; else it expires by itself."""
-        if not self._read:
+    def _forget_read(self) -> None:
+        """
+        What was to be deleted soon goes after tasks that are added, when it is worth a statement;
+        else it expires by itself.
+        """
+        if len(self._read) < FEWEST_FORGOTTEN:
             return
         taken: list[bytes] = []
         with suppress(IndexError):  # another thread took the last one along

@@ -12,10 +12,10 @@ from typing import Any
 
 from django.db.models import Case, F, Value, When
 
-from django_task_helpers.couriers._database import vendors
+from django_task_helpers.couriers._database import at_once, vendors
 from django_task_helpers.couriers._database.admission import TASK_COLUMNS
 from django_task_helpers.couriers._database.ear import SWEEP_MS
-from django_task_helpers.couriers._database.ending import Ending
+from django_task_helpers.couriers._database.ending import MINUTE_MS, Ending
 from django_task_helpers.couriers._database.ends import End, one_by_one
 from django_task_helpers.couriers._database.ranks import (
     ALONE,
@@ -59,20 +59,39 @@ class Returning(Taking, Ending):
 
     def _finish(self, queue: str, token: bytes, ends: Sequence[End], last: bool) -> set[bytes]:
         now = self._now()
-        with self._writing():
-            held = self._hold(queue, token, last)
-            ids = [end.task_id for end in ends]
-            tokens = dict(self._locked(queue, ids, "id", "token"))
-            accepted = [end for end in ends if _accepts(end, tokens, token if held else None)]
-            refused = self._refused(queue, set(ends).difference(accepted))
-            if dead := {end.task_id: end.outcome for end in accepted if end.way is Way.DEAD}:
-                self._bury(queue, dead, now)
-            self._end(queue, accepted, now)
-            self._count(queue, [end.way for end in accepted], now)
-            self._tell.clients(accepted)
+        alone = at_once.can(self._using) and at_once.can_finish(ends)
+        finish = self._finish_at_once if alone else self._finish_in_steps
+        with self._writing(alone):
+            accepted = finish(queue, token, ends, last, now)
         self._known[queue].drain.note_ended(sum(end.way is not Way.EXPIRED for end in accepted))
         self._prune(now)
-        return refused
+        return self._refused(queue, set(ends).difference(accepted))
+
+    def _finish_at_once(
+        self, queue: str, token: bytes, ends: Sequence[End], last: bool, now: int
+    ) -> Sequence[End]:
+        """Successes only, with which it does not matter whose they are."""
+        expires_at = now + self._options.result_ttl_ms
+        batch = at_once.Ended(queue, token, last, expires_at, now // MINUTE_MS, self._shard)
+        ended = at_once.finish(self._using, batch, ends)
+        if len(ended) == len(ends):
+            return ends
+        accepted = [end for end in ends if end.task_id in ended]
+        self._tell.clients(accepted)
+        return accepted
+
+    def _finish_in_steps(
+        self, queue: str, token: bytes, ends: Sequence[End], last: bool, now: int
+    ) -> Sequence[End]:
+        held = self._hold(queue, token, last)
+        tokens = dict(self._locked(queue, [end.task_id for end in ends], "id", "token"))
+        accepted = [end for end in ends if _accepts(end, tokens, token if held else None)]
+        if dead := {end.task_id: end.outcome for end in accepted if end.way is Way.DEAD}:
+            self._bury(queue, dead, now)
+        self._end(queue, accepted, now)
+        self._count(queue, [end.way for end in accepted], now)
+        self._tell.clients(accepted)
+        return accepted
 
     def _hold(self, queue: str, token: bytes, last: bool = False) -> bool:
         """Locks the batch; whether it is there."""

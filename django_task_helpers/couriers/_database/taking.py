@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Unpack
 
 from django.db.models import F
 
-from django_task_helpers.couriers._database import claims, vendors
+from django_task_helpers.couriers._database import at_once, claims, vendors
+from django_task_helpers.couriers._database.claims import NewBatch
 from django_task_helpers.couriers._database.known import Known
-from django_task_helpers.couriers._database.ranks import FIRST, rank_of, stage_of
+from django_task_helpers.couriers._database.ranks import FIRST, Stage, rank_of, stage_of
 from django_task_helpers.couriers._database.verbs import Verbs, each
 from django_task_helpers.couriers._database.waiting import Rest
-from django_task_helpers.models import Batch, Drain, State, Task
+from django_task_helpers.models import Drain, State, Task
 from task_helpers.couriers.parcels import Line, Taken, TakeOptions
 from task_helpers.couriers.store import MAX_BATCH
 from task_helpers.effects import Flow
 from task_helpers.ids import ID_BYTES, made_at_ms
-
-MOST_BYTES = 8_000_000
-"""A batch ends at about so many, however few tasks that are."""
 
 MOST_OVERDUE = 10
 
@@ -30,8 +28,6 @@ DRAIN_SECONDS = 1.0
 
 
 NO_TOKEN = b""
-
-BATCH_COLUMNS = ("token", "queue", "lease_until", "task_ids", "alone", "suspects")
 
 
 class Taking(Verbs):
@@ -85,10 +81,8 @@ class Taking(Verbs):
             self._measure(queue, now, left_behind=False)
         else:
             suspects = ahead.rank < FIRST
-            most = (max_count, max_weight)
-            tasks = self._claim(queue, token, ahead.rank, most, now + lease, beside)
-            if tasks:
-                self._measure(queue, now, claims.is_waiting(self._using, queue))
+            batch = NewBatch(queue, token, now + lease, beside and not suspects, suspects)
+            tasks = self._claim(batch, stage_of(ahead.rank, max_count), max_weight, now)
         next_due = None if ahead.due is None else ahead.due // 1000
         return Taken(tasks, now, next_due, self._overdue(queue, ahead.lease, now), suspects)
 
@@ -108,25 +102,17 @@ class Taking(Verbs):
             )
 
     def _claim(
-        self,
-        queue: str,
-        token: bytes,
-        rank: int,
-        most: tuple[int, int | None],
-        lease_until: int,
-        beside: bool,
+        self, batch: NewBatch, stage: Stage, max_weight: int | None, now: int
     ) -> list[tuple[bytes, bytes]]:
-        """Up to so many tasks, of so much weight, beginning with one of that rank."""
-        stage, suspects = stage_of(rank, most[0]), rank < FIRST
-        with self._writing():
-            candidates = claims.in_line(self._using, queue, stage)
-            if not (ids := _filled(candidates, most[1])):
-                return []
-            envelopes = claims.run(self._using, ids, token)
-            alone = len(ids) == 1 and (suspects or not beside)
-            batch = (token, queue, lease_until, b"".join(ids), alone, suspects)
-            vendors.insert(self._using, Batch, BATCH_COLUMNS, [batch])
-        return [(task_id, envelopes[task_id]) for task_id in ids]
+        alone = at_once.can(self._using)
+        claim = at_once.claim if alone else claims.claim
+        with self._writing(alone):
+            tasks, looked_at = claim(self._using, batch, stage, max_weight)
+        if tasks:
+            is_all = len(tasks) == looked_at < stage.most and not batch.suspects
+            left_behind = not is_all and claims.is_waiting(self._using, batch.queue)
+            self._measure(batch.queue, now, left_behind)
+        return tasks
 
     def _taken_before(
         self, queue: str, token: bytes, lease_until: int
@@ -192,14 +178,3 @@ def unpacked(task_ids: bytes) -> list[bytes]:
 
 def _is_due(place: int | None, now: int) -> bool:
     return place is not None and place // 1000 <= now
-
-
-def _filled(candidates: Iterable[tuple[bytes, int, int]], max_weight: int | None) -> list[bytes]:
-    """Those that fit together; the first one always does."""
-    ids, weight, size = list[bytes](), 0, 0
-    for task_id, its_weight, its_size in candidates:
-        weight, size = weight + its_weight, size + its_size
-        if ids and (size > MOST_BYTES or (max_weight is not None and weight > max_weight)):
-            break
-        ids.append(task_id)
-    return ids

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -16,9 +16,17 @@ from django_task_helpers.couriers._database.turns import Turns
 from django_task_helpers.models import Batch
 
 M = TypeVar("M", bound=models.Model)
+T = TypeVar("T")
+
+Clause = tuple[str, Sequence[Any]]
+"""Of a statement, and the values of its marks."""
+
+NOTHING: Clause = ("", ())
 
 MOST_ROWS = 500
 """Of one statement."""
+
+_ROWS_AT_ONCE = {"sqlite": 1, "postgresql": 1_000}
 
 _CLOCKS = {
     "postgresql": "SELECT EXTRACT(EPOCH FROM clock_timestamp()) * 1000",
@@ -65,31 +73,44 @@ def insert(
     columns: Sequence[str],
     rows: Sequence[Sequence[Any]],
     changes: Sequence[str] = (),
+    returning: Clause = NOTHING,
 ) -> None:
     """
     A row of values each, in a quarter of the time that objects take.
 
     - columns - the key is the first of them.
     - changes - what is set of rows that are there already; nothing by default.
+    - returning - what the statement says at last.
     """
     connection = connections[using]
     quoted, on_conflict = connection.ops.quote_name, _on_conflict(connection, columns, changes)
     names = ", ".join(map(quoted, columns))
-    statement, suffix = on_conflict
+    statement, suffix = on_conflict[0], f"{on_conflict[1]} {returning[0]}"
     head = f"{statement} {quoted(model._meta.db_table)} ({names})"
-    row = f"({marks(columns)})"
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            cursor.executemany(f"{head} VALUES {row} {suffix}", rows)
+            cursor.executemany(f"{head} VALUES ({marks(columns)}) {suffix}", rows)
             return
-        for at in range(0, len(rows), MOST_ROWS):
-            some = rows[at : at + MOST_ROWS]
-            if connection.vendor == "postgresql" and len(some) > 1:
-                select, values = selected(connection, model, columns, some)
-                cursor.execute(f"{head} {select} {suffix}", values)
-            else:
-                sql = f"{head} VALUES {', '.join([row] * len(some))} {suffix}"
-                cursor.execute(sql, [value for values in some for value in values])
+        for some in _parts(rows, rows_at_once(using)):
+            given, values = _given(connection, model, columns, some)
+            cursor.execute(f"{head} {given} {suffix}", [*values, *returning[1]])
+
+
+def _given(
+    connection: BaseDatabaseWrapper,
+    model: type[models.Model],
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+) -> Clause:
+    if connection.vendor == "postgresql" and len(rows) > 1:
+        return selected(connection, model, columns, rows)
+    all_marks = ", ".join([f"({marks(columns)})"] * len(rows))
+    return f"VALUES {all_marks}", [value for row in rows for value in row]
+
+
+def rows_at_once(using: str) -> int:
+    """How many one statement inserts."""
+    return _ROWS_AT_ONCE.get(connections[using].vendor, MOST_ROWS)
 
 
 def add_up(
@@ -160,7 +181,9 @@ def _of_ids(
     return found
 
 
-def execute(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) -> list[Any]:
+def execute(
+    connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any] | Mapping[str, Any]
+) -> list[Any]:
     """The rows that it replies, if any."""
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
@@ -172,8 +195,12 @@ def execute(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) ->
 
 def parts_of(ids: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     """SQLite may take no more than 999 values."""
-    for at in range(0, len(ids), MOST_ROWS):
-        yield ids[at : at + MOST_ROWS]
+    yield from _parts(ids, MOST_ROWS)
+
+
+def _parts(values: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    for at in range(0, len(values), most):
+        yield values[at : at + most]
 
 
 def among(connection: BaseDatabaseWrapper, ids: Sequence[bytes]) -> tuple[str, Sequence[Any]]:

@@ -60,6 +60,29 @@ def test_an_outcome_that_did_not_travel_along_is_asked_for(store: ScriptedStore)
     assert flow.reply(Looked({A: b"outcome a"}, [])).result == {A: b"outcome a", B: b"outcome b"}
 
 
+def test_a_look_for_many_stops_where_they_are_unfinished_and_goes_on_in_silence(
+    store: ScriptedStore,
+) -> None:
+    # given somebody who waits for many tasks, of the oldest of which all but one have ended
+    ids = [number.to_bytes(16, "big") for number in range(2_500)]
+    awaited = Awaited(store, Wire(OPTIONS), Q, ids)
+    awaited.__enter__()
+    looking = Driver(awaited.look())
+    assert looking.asked == Verb("look", (Q, ids[:1000]))
+    looking.reply(Looked(dict.fromkeys(ids[:999], b"ended"), []))
+    # then it looks for no more of them, but listens: also to what comes from further back
+    flow = Driver(awaited.collect(None))
+    assert isinstance(flow.asked, Listen)
+    assert isinstance(flow.reply(dict.fromkeys(ids[1200:2100], b"hinted")).asked, Listen)
+    # when nothing is heard for a moment it goes on with those that are still missing
+    assert flow.reply({}).asked == Verb("look", (Q, ids[1000:1200]))
+    assert flow.reply(Looked(dict.fromkeys(ids[1000:1200], b"ended"), [])).asked == Verb(
+        "look", (Q, ids[2100:])
+    )
+    # and when it has looked for all it listens for as long as it takes
+    assert flow.reply(UNFINISHED).asked == Listen(awaited._waiter, None)
+
+
 def test_a_hint_for_what_has_not_ended_is_only_a_hint(store: ScriptedStore) -> None:
     flow = collecting(store, A).reply({A: b""}).reply(UNFINISHED)
     assert isinstance(flow.asked, Listen)

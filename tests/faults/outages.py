@@ -15,7 +15,7 @@ ON_DISK = {"appendonly": "yes", "appendfsync": "always"}
 
 
 def run(context: Context) -> list[Figure]:
-    times = context.scaled(3, 20)
+    times = context.scaled(2, 20)
     return [
         *crashes(context, times, appendonly="yes", appendfsync="always"),
         *crashes(context, times, appendonly="yes", appendfsync="everysec"),

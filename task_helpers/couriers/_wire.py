@@ -12,7 +12,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from task_helpers import outcomes
@@ -43,6 +43,7 @@ class Wire:
     def __init__(self, options: CourierOptions) -> None:
         self._options = options
         self._codec = options.codec
+        self._dumps_all = partial(dumps_all, options.codec)
         self._key = options.signing_key
         self._success = outcomes.start_of_success(self._codec)
 
@@ -54,8 +55,8 @@ class Wire:
 
     def payloads(self, tasks_data: Iterable[Any]) -> list[bytes]:
         """Raises `SerializationError`, `UnknownFunction` and `PayloadTooLarge`."""
-        payloads = dumps_all(self._codec, list(map(with_function_name, tasks_data)))
-        if (size := _longest(payloads)) > (limit := self._options.max_payload):
+        payloads = self._dumps_all([with_function_name(task_data) for task_data in tasks_data])
+        if size := _longest_over(limit := self._options.max_payload, payloads):
             raise PayloadTooLarge(
                 f"the task takes {size:,} bytes and max_payload is {limit:,}: "
                 "store the data elsewhere and send its key"
@@ -97,8 +98,8 @@ class Wire:
     ) -> list[bytes]:
         """Raises `SerializationError` and `ResultTooLarge`."""
         start = self._success
-        made = [start + body for body in dumps_all(self._codec, results)]
-        if (size := _longest(made)) > (limit := self._options.max_result):
+        made = [start + body for body in self._dumps_all(results)]
+        if size := _longest_over(limit := self._options.max_result, made):
             raise ResultTooLarge(
                 f"the result takes {size:,} bytes and max_result is {limit:,}: "
                 "store the data elsewhere and return its key"
@@ -166,5 +167,9 @@ class Wire:
         return body
 
 
-def _longest(texts: Sequence[bytes]) -> int:
-    return max(map(len, texts), default=0)
+def _longest_over(limit: int, texts: Sequence[bytes]) -> int:
+    """How long the longest one is; 0 where all keep to the limit."""
+    if sum(map(len, texts)) <= limit:  # as it is most of the time
+        return 0
+    longest = max(map(len, texts))
+    return longest if longest > limit else 0

@@ -213,13 +213,14 @@ class Shared:
     def _pass_on(self) -> None:
         """To one who waits. What is left of those who do not is sent first."""
         with self._gathering:
+            if not self._waiting:
+                self._led.release()
+                return
             heir = next((each for each in self._waiting if not each.unless), None)
-            orphan = None if heir else next(iter(self._waiting), None)
+            orphan = None if heir else self._waiting[0]
             if heir:
                 heir.leads = True
                 heir.signal.release()
-            elif not orphan:
-                self._led.release()
         if orphan:
             try:
                 self._lead(orphan, SOCKET_TIMEOUT)

@@ -162,7 +162,8 @@ class Awaited:
             return False
         if self._is_added and self._store.steady_for() > time.monotonic() - self._added_at:
             return False
-        yield from self._store.add(self._queue, list(self._tasks.items()), self._place)
+        tasks = list(self._tasks.items())
+        yield from self._store.add(self._queue, tasks, self._place, again=True)
         self._added_at, self._is_added = time.monotonic(), True
         return True
 

@@ -74,10 +74,13 @@ class Store(Protocol):
         tasks: Sequence[tuple[bytes, bytes]],
         place: Placement = IN_LINE,
         unless: Callable[[], None] | None = None,
+        again: bool = False,
     ) -> Flow[None]:
         """
-        Queues (id, envelope) pairs. An id that is there already adds nothing.
+        Queues (id, envelope) pairs.
 
+        - again - they may have been added before: an id that is there already, or has ended, adds
+          nothing.
         - unless - for a caller that will wait for the results: then the flow may end before the
           tasks are added, and this is called, from any thread, if they could not be.
 

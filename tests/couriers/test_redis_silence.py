@@ -189,7 +189,7 @@ def test_what_was_only_handed_on_is_no_answer() -> None:
     asking.health.note_outage(time.monotonic() - 5)
     assert asking.is_gone()
     # when commands go along with those of another thread
-    flow = asking.script("append", [], [], unless=lambda: None)
+    flow = asking.once([], unless=lambda: None)
     next(flow)
     with pytest.raises(StopIteration):
         flow.send([])

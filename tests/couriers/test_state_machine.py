@@ -71,7 +71,7 @@ priorities = st.sampled_from([0, 0, 0, 7, -7, 100, -100])
 weights = st.sampled_from([1, 1, 1, 0, 3, 20])
 dues = st.sampled_from(["now", "now", "delayed", "overdue"])
 endings = st.lists(st.sampled_from(["good", "bad", "hopeless"]), min_size=1, max_size=4)
-lossy = st.sampled_from(["add", "append", "take", "finish", "retry", "reclaim", "renew", "cancel"])
+lossy = st.sampled_from(["add", "take", "finish", "retry", "reclaim", "renew", "cancel"])
 lossy |= st.sampled_from(["requeue_dead", "repair", "any"])
 ends = st.sampled_from(["finish", "retry"])
 indexes = st.sampled_from(["p", "z", "s1", "s2", "d", "l", "c", "h", "f"])
@@ -120,7 +120,7 @@ class QueueLife(RuleBasedStateMachine):
 
     @rule(count=some, priority=priorities)
     def add_though_the_reply_is_lost(self, count: int, priority: int) -> None:
-        self.wires[WORKERS].loses = "add" if priority else "append"
+        self.wires[WORKERS].loses = "add"
         self.add(count, priority, "now", False, False)
 
     @rule(

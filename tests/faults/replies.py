@@ -31,10 +31,10 @@ from tests.support.waiting import in_thread, wait_until
 
 QUEUE = "replies"
 SCRIPTS = (
-    *("add", "append", "take", "finish", "retry", "renew", "reclaim"),
+    *("add", "take", "finish", "retry", "renew", "reclaim"),
     *("cancel", "look", "stats", "repair", "requeue_dead"),
 )
-COMMANDS = ("TIME", "HMGET", "HDEL", "ZREM", "ZREVRANGE", "SUBSCRIBE", "HSCAN")
+COMMANDS = ("EXEC", "TIME", "HMGET", "HDEL", "ZREM", "ZREVRANGE", "SUBSCRIBE", "HSCAN")
 AGAIN = RetryPolicy(max_attempts=2, retry_delay=0)
 GIVEN_UP = RetryPolicy(max_attempts=2, give_up_on=(ArithmeticError,))
 
@@ -107,7 +107,7 @@ class Rounds:
 
     def _added(self) -> list[UUID]:
         priority = self._random.choice((0, 0, 5, -5))
-        with self._losing("add" if priority else "append", "TIME"):
+        with self._losing("add", *(() if priority else ("EXEC",)), "TIME"):
             # the clock is read once a minute, and would not be asked here
             self.lossy._store._clock = Clock()
             task_ids = self.lossy.bulk_add_tasks_to_queue(
@@ -192,7 +192,7 @@ class Rounds:
 
     def _called(self) -> None:
         """A caller whose hints are lost, and whose looks are."""
-        with self._losing("SUBSCRIBE", "look", "append"):
+        with self._losing("SUBSCRIBE", "look", "EXEC"):
             self.lossy._transport._hints._subscription.close()
             caller = in_thread(self.lossy.call, QUEUE, "call", timeout=30)
             self.tasks += 1

@@ -14,7 +14,8 @@ from task_helpers.effects import Effect
 
 class LostReplies:
     """
-    Loses the first replies of a script: Redis has run it, and nobody knows.
+    Loses the first replies of a script: Redis has run it, and nobody knows. Those of "add" also
+    where it is plain commands.
 
     - meanwhile - called after each loss, before anybody asks again.
     """
@@ -27,8 +28,7 @@ class LostReplies:
         meanwhile: Callable[[], Any] = lambda: None,
     ) -> None:
         self._perform = courier._perform
-        self._digest = script(script_name).digest
-        self._source = script(script_name).source
+        self._name = script_name
         self._left = times
         self._meanwhile = meanwhile
         self.lost = 0
@@ -43,8 +43,15 @@ class LostReplies:
         return reply
 
     def _ran(self, send: Send, reply: list[Any]) -> bool:
-        called = {self._digest, self._source}.intersection(send.commands[-1][1:2])
-        return bool(called) and not isinstance(reply[-1], Exception)
+        return calls(send, self._name) and not isinstance(reply[-1], Exception)
+
+
+def calls(send: Send, name: str) -> bool:
+    """Whether this is what the script of that name does, or would."""
+    last, called = send.commands[-1], script(name)
+    if last == ("EXEC",):
+        return name == "add"
+    return last[1:2] in ((called.digest,), (called.source,))
 
 
 class Recorder:

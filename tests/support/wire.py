@@ -8,8 +8,9 @@ from typing import Any
 
 import redis
 
-from task_helpers.couriers._redis.commands import Send, script
+from task_helpers.couriers._redis.commands import Send
 from task_helpers.effects import Effect, Sleep
+from tests.support.faults import calls
 
 
 class Wire:
@@ -45,5 +46,4 @@ class Wire:
     def _matches(self, send: Send, reply: Any) -> bool:
         if self.loses in ("", "any"):
             return bool(self.loses)
-        called, ran = script(self.loses), not isinstance(reply, Exception)
-        return ran and send.commands[-1][1:2] in ((called.digest,), (called.source,))
+        return calls(send, self.loses) and not isinstance(reply, Exception)

@@ -31,6 +31,7 @@ class ClientVerbs(Admission):
         tasks: Sequence[tuple[bytes, bytes]],
         place: Placement = IN_LINE,
         unless: Callable[[], None] | None = None,
+        again: bool = False,
     ) -> Flow[None]:
         """The first chunk is admitted only if all of them fit, so a bulk add is all or nothing."""
         left = len(tasks)

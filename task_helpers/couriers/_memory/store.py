@@ -63,6 +63,7 @@ class MemoryStore:
         tasks: Sequence[tuple[bytes, bytes]],
         place: Placement = IN_LINE,
         unless: Callable[[], None] | None = None,
+        again: bool = False,
     ) -> Flow[None]:
         at = self._server.place(queue)
         return _step(lambda: self._add(at, tasks, place))

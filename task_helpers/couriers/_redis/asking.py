@@ -13,6 +13,7 @@ from task_helpers.couriers._outages import Health, pauses
 from task_helpers.couriers._redis.commands import Argument, Behind, Command, Pause, Send, script
 from task_helpers.couriers._redis.errors import passes, translated
 from task_helpers.effects import Flow
+from task_helpers.exceptions import CourierError
 
 
 class Asking:
@@ -66,7 +67,6 @@ class Asking:
         before: Sequence[Command] = (),
         after: Command | None = None,
         blocks: float = 0,
-        unless: Callable[[], None] | None = None,
         behind: Behind | None = None,
     ) -> Flow[Any]:
         """
@@ -76,7 +76,6 @@ class Asking:
         - before - commands that go along in the same packet, once: nobody needs their replies.
         - after - a command that may block, sent in the same packet before the script; Redis runs
           the script the moment that one unblocks. Not sent again on a repeat.
-        - unless - as in `Send`; None is the reply where there is none.
         - behind - goes along once.
         """
         called = script(name)
@@ -87,11 +86,39 @@ class Asking:
             return [call(repeat_keys() if repeat_keys else keys, arguments)]
 
         try:
-            replies = yield from self._ask(first, again, blocks, len(before), unless, behind=behind)
+            replies = yield from self._ask(first, again, blocks, len(before), behind=behind)
         except NoScriptError:
             loading = again(called.by_source)
             replies = yield from self._ask(loading, lambda: loading)
-        return replies[-1] if replies else None
+        return replies[-1]
+
+    def once(
+        self,
+        commands: Sequence[Command],
+        ignored: int = 0,
+        unless: Callable[[], None] | None = None,
+    ) -> Flow[list[Any] | None]:
+        """
+        As `commands`, of what must not be sent again: None where nobody knows whether it was done.
+
+        - ignored - nobody needs so many of the first replies.
+        - unless - as in `Send`; no replies, where they only go along with those of others.
+        """
+        asked_at = time.monotonic()
+        asked = Send(commands, 0, self._until - asked_at, unless)
+        try:
+            replies = _without_errors((yield asked)[ignored:], 0)
+        except (RedisError, OSError) as error:
+            if self._is_outage(error, asked_at):
+                return None
+            raise self.named(error) from None
+        if replies:
+            self.health.note_answer()
+        return replies
+
+    def named(self, error: Exception) -> CourierError:
+        """What users see of an error of Redis."""
+        return translated(error, self._address)
 
     def _ask(
         self,
@@ -99,25 +126,23 @@ class Asking:
         repeat: Callable[[], Sequence[Command]],
         blocks: float = 0,
         ignored: int = 0,
-        unless: Callable[[], None] | None = None,
         comforts: int = 0,
         behind: Behind | None = None,
     ) -> Flow[list[Any]]:
         due = time.monotonic() + blocks
-        asked = Send(first, blocks, self._until - due, unless, behind)
+        asked = Send(first, blocks, self._until - due, behind=behind)
         later: Iterator[float] | None = None
         while True:
             try:
                 replies = _without_errors((yield asked)[ignored:], comforts)
-                if replies:  # none where they only go along with those of others
-                    self.health.note_answer()
+                self.health.note_answer()
                 return replies
             except NoScriptError:
                 raise
             except (RedisError, OSError) as error:
                 later = later or pauses(min(due + self._retry_seconds, self._until))
                 pause = next(later, None) if self._is_outage(error, due) else None
-                named = translated(error, self._address)
+                named = self.named(error)
                 if pause is None:
                     raise named from None
             yield Pause(pause, named)

@@ -10,7 +10,8 @@ from typing import Any
 from task_helpers.couriers._chunks import chunks
 from task_helpers.couriers._lookout import Lookout
 from task_helpers.couriers._redis.admission import Admission
-from task_helpers.couriers._redis.commands import Argument, Command
+from task_helpers.couriers._redis.commands import Argument, Command, first_error, transaction
+from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers.parcels import IN_LINE, Looked, Placement
 from task_helpers.effects import Flow
 from task_helpers.envelopes import NO_CHANNEL, open_envelope
@@ -37,15 +38,16 @@ class ClientVerbs(Admission):
         tasks: Sequence[tuple[bytes, bytes]],
         place: Placement = IN_LINE,
         unless: Callable[[], None] | None = None,
+        again: bool = False,
     ) -> Flow[None]:
-        if place == IN_LINE and not self._door.bounded:
+        if again or place != IN_LINE or self._door.bounded:
+            yield from self._admit(queue, tasks, place, again)
+        else:
             for chunk in chunks(tasks, _size):
                 yield from self._append(queue, chunk, unless)
-        else:
-            yield from self._admit(queue, tasks, place)
 
     def _admit(
-        self, queue: str, tasks: Sequence[tuple[bytes, bytes]], place: Placement
+        self, queue: str, tasks: Sequence[tuple[bytes, bytes]], place: Placement, again: bool
     ) -> Flow[None]:
         """The first chunk is admitted only if all of them fit, so a bulk add is all or nothing."""
         limit, left = (yield from self._limit(queue, place.later)), len(tasks)
@@ -53,7 +55,7 @@ class ClientVerbs(Admission):
             for chunk in chunks(tasks, _size):
                 left -= len(chunk)
                 room = ANY_LENGTH if limit is None else max(0, limit - left)
-                yield from self._add(queue, chunk, room, place)
+                yield from self._add(queue, chunk, room, place, again=again)
                 limit = None
         except QueueFull:
             raise (yield from self._refusal(queue, len(tasks), place.later)) from None
@@ -64,15 +66,26 @@ class ClientVerbs(Admission):
         tasks: Sequence[tuple[bytes, bytes]],
         unless: Callable[[], None] | None,
     ) -> Flow[None]:
-        keys = self._of(queue)
-        yield from self._ask.script(
-            "append",
-            keys.for_appending,
-            list(chain.from_iterable(tasks)),
-            repeat_keys=lambda: [*keys.for_appending, *(keys.bucket(i) for i, _ in tasks)],
-            before=self._forgotten(),
-            unless=unless,
-        )
+        """
+        By plain commands, for half of the price of the script: that one makes sure of more, and is
+        called when their reply is lost.
+        """
+        before, plain = self._forgotten(), _appending(self._of(queue), tasks)
+        replies = yield from self._ask.once([*before, *plain], len(before), unless)
+        if replies is None:
+            yield from self._add(queue, tasks, ANY_LENGTH, IN_LINE, again=True)
+        elif replies:
+            yield from self._undo_refused(queue, tasks, replies[-1])
+
+    def _undo_refused(
+        self, queue: str, tasks: Sequence[tuple[bytes, bytes]], written: Sequence[Any]
+    ) -> Flow[None]:
+        """Nothing may be added in part: a transaction goes on where a key has a wrong type."""
+        in_line, _, stored = written  # without the mark an idle worker comes a little later
+        if error := first_error([in_line, stored]):
+            names = [task_id for task_id, _ in tasks]
+            yield from self._ask.commands([("HDEL", self._of(queue).tasks, *names)])
+            raise self._ask.named(error)
 
     def share(
         self, queue: str, task: tuple[bytes, bytes], key: bytes, place: Placement = IN_LINE
@@ -93,6 +106,7 @@ class ClientVerbs(Admission):
         room: int,
         place: Placement,
         *sharing: bytes,
+        again: bool = False,
     ) -> Flow[Any]:
         keys, (task_ids, envelopes) = self._of(queue), zip(*tasks, strict=True)
         rank, count, names = 100 - place.priority, len(tasks), keys.for_adding()
@@ -105,7 +119,11 @@ class ClientVerbs(Admission):
 
         return (
             yield from self._ask.script(
-                "add", names, arguments, repeat_keys=with_buckets, before=self._forgotten()
+                "add",
+                with_buckets() if again else names,
+                arguments,
+                repeat_keys=with_buckets,
+                before=self._forgotten(),
             )
         )
 
@@ -179,6 +197,15 @@ class ClientVerbs(Admission):
     @property
     def lookout(self) -> Lookout:
         return self._hints.lookout
+
+
+def _appending(keys: QueueKeys, tasks: Sequence[tuple[bytes, bytes]]) -> list[Command]:
+    """The truth comes last: a transaction that is refused because Redis is full has no part."""
+    return transaction(
+        ("RPUSH", keys.pending, *[task_id for task_id, _ in tasks]),
+        ("ZADD", keys.wake, 0, b"0"),
+        ("HSET", keys.tasks, *chain.from_iterable(tasks)),
+    )
 
 
 def _size(task: tuple[bytes, bytes]) -> int:

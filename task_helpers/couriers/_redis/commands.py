@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -98,6 +98,15 @@ def script(name: str) -> Script:
     """
     source = _INCLUDE.sub(lambda found: _read(f"_{found[1].decode()}"), _read(name))
     return Script(source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
+
+
+def transaction(*commands: Command) -> list[Command]:
+    """Nothing of others comes in between; the reply of the last one is the list of all replies."""
+    return [("MULTI",), *commands, ("EXEC",)]
+
+
+def first_error(replies: Iterable[Any]) -> Exception | None:
+    return next((reply for reply in replies if isinstance(reply, Exception)), None)
 
 
 def _read(name: str) -> bytes:

@@ -49,7 +49,6 @@ class QueueKeys:
         lines = [self.pending, self.ranked, self.few, self.alone, self.tasks, self.delayed]
         rest = [self.leases, self.wake, self.sequence, self.drain, self.weights]
         self.for_taking = lines + rest
-        self.for_appending = [self.tasks, self.pending, self.wake]
         self._bucket_of = lru_cache(maxsize=1024)(self._made_in)  # many are of one ms
         self._batch, self._bucket, self._counts = base + b"b:", base + b"r:", base + b"n:"
 

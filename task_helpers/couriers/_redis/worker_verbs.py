@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any, Unpack, cast
 
 from task_helpers.couriers._chunks import chunks
-from task_helpers.couriers._redis.commands import Argument, Behind, Command, script
+from task_helpers.couriers._redis.commands import Argument, Behind, Command, first_error, script
 from task_helpers.couriers._redis.ending import by_bucket, finish_calls, ids_by_channel
 from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers._redis.verbs import Verbs
@@ -104,7 +104,7 @@ class WorkerVerbs(Verbs):
             ]
 
         def told(replies: list[Any] | BaseException) -> None:
-            error = _first_error(replies) if isinstance(replies, list) else replies
+            error = first_error(replies) if isinstance(replies, list) else replies
             if error is None:
                 self._answered.add(finish.digest)
                 along.told(set(chain.from_iterable(cast(list[Any], replies))))
@@ -188,10 +188,6 @@ class WorkerVerbs(Verbs):
     def _hint(self, channel: bytes, ids: Sequence[bytes], count: int) -> tuple[bytes, bytes]:
         """No ids where they are those of all."""
         return self._hint_channel(channel), b"" if len(ids) == count else b"".join(ids)
-
-
-def _first_error(replies: list[Any]) -> BaseException | None:
-    return next((reply for reply in replies if isinstance(reply, Exception)), None)
 
 
 def _blocking(keys: QueueKeys, wait: float) -> Command | None:

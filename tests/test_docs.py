@@ -91,6 +91,20 @@ with concurrent.futures.ThreadPoolExecutor({CALLERS} + 1) as pool:
 """
 """One of them without a name."""
 
+REDIS_AWAY = {
+    "BACKEND": "task_helpers.couriers.redis.RedisClientWorkerTaskCourier",
+    "LOCATION": "redis://127.0.0.1:1/0",
+    "OPTIONS": {"retry_seconds": 0},
+}
+CALL_WITHOUT_A_STORE = f"""
+from django.test import RequestFactory
+from django.test.utils import override_settings
+from shop.views import create_product
+
+with override_settings(TASK_HELPERS={{"COURIERS": {{"default": {REDIS_AWAY}}}}}):
+    print(create_product(RequestFactory().post("/products/", {{"name": "tomato"}})).status_code)
+"""
+
 
 def readme_commands() -> list[str]:
     fences = (fence.code for fence in README.fences if fence.info == "bash")
@@ -140,6 +154,10 @@ def test_each_request_of_the_readme_gets_its_own_row(site: Path) -> None:
     assert (status, refused) == (400, {"error": "{'name': ['This field cannot be blank.']}"})
     for name, status, product in answers:
         assert (status, product) == (201, {"id": rows[name], "name": name})
+
+
+def test_the_view_of_the_readme_answers_without_a_store(site: Path) -> None:
+    assert in_project(CALL_WITHOUT_A_STORE, site) == "503\n"
 
 
 def test_the_server_of_the_readme_answers_as_it_says(site: Path) -> None:

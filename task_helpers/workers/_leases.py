@@ -64,15 +64,19 @@ class LeaseKeeper:
         self._courier.leave_thread()
 
     def step(self) -> None:
-        """One renewal. A failed one is tried again in time: the thread must not die of it."""
+        """
+        One renewal. A failed one is tried again in time: the thread must not die of it. Without a
+        batch it only reports that the worker lives, and whoever takes tasks says what fails.
+        """
         limit = self._max_batch_seconds
         if limit is not None and self._held.longest() >= limit:
             self._end_process()
+        held = self._held.task_ids()
         try:
-            held = self._held.task_ids()
             self._courier.renew_leases(self._queue_name, self._worker_name, held)
         except CourierError as error:
-            logger.warning("The lease on queue %s was not renewed: %s", self._queue_name, error)
+            if held:
+                logger.warning("The lease on queue %s was not renewed: %s", self._queue_name, error)
         except Exception:
             logger.exception("The lease on queue %s was not renewed.", self._queue_name)
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
 
 import pytest
 
 from task_helpers.exceptions import CourierError, CourierUnavailable
 from task_helpers.workers import _outages
+from task_helpers.workers._held import Held
+from task_helpers.workers._leases import LeaseKeeper
 from task_helpers.workers._outages import Outage, ReturnOutage
 
 LEASE = 30.0
@@ -69,3 +73,22 @@ def test_an_outage_is_said_once_a_minute(
     outage.is_over()
     outage.met(CourierUnavailable("no answer"))
     assert caplog.messages[-1] == first
+
+
+def test_only_a_lease_that_is_held_can_miss_its_renewal(
+    courier: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given a store that is away
+    def away(*_: Any) -> None:
+        raise CourierUnavailable("no answer")
+
+    monkeypatch.setattr(courier, "renew_leases", away)
+    held, batch = Held(), [UUID(int=1)]
+    keeper = LeaseKeeper(courier, "work", "name", held)
+    # when an idle worker only reports that it lives, then nothing is said of leases
+    keeper.step()
+    assert not caplog.messages
+    # and when it holds a batch, then its lease is
+    held.begins(batch)
+    keeper.step()
+    assert caplog.messages == ["The lease on queue work was not renewed: no answer"]

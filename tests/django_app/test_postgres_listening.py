@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.db import connections
@@ -17,7 +18,7 @@ from django_task_helpers.couriers._database import ear, hints, line, listener, t
 from django_task_helpers.couriers.database import DatabaseClientWorkerTaskCourier
 from task_helpers.couriers import _lookout, _taking_flows
 from tests.support.database_servers import DatabaseServer
-from tests.support.databases import on_server
+from tests.support.databases import migrate, on_server
 from tests.support.forking import fork
 from tests.support.waiting import Stopwatch, in_thread, wait_until
 
@@ -126,6 +127,23 @@ def test_a_waiter_is_told_of_all_results(courier: Any, count: int, size: int) ->
     tasks = worker.get_tasks(Q, max_count=count)
     worker.bulk_return_task_results(Q, [(task_id, "x" * size) for task_id, _ in tasks])
     assert waiter.result(10) == ["x" * size] * count
+
+
+@pytest.mark.usefixtures("seldom_swept")
+def test_a_courier_is_told_by_the_database_of_now(
+    courier: Any, postgres: DatabaseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a courier that was made before its database became another one, as those of tests do
+    connections[ALIAS].close()
+    with postgres.database() as url:
+        monkeypatch.setitem(connections.settings[ALIAS], "NAME", urlsplit(url).path[1:])
+        migrate(ALIAS)
+        # when it waits
+        idle = own(courier.bulk_wait_for_tasks, Q, 10, 20)
+        wait_until(lambda: listeners() and channels_heard(2))
+        # then it is told there
+        task_id = courier.add_task_to_queue(Q, 1)
+        assert idle.result(5) == [(task_id, 1)]
 
 
 @pytest.mark.usefixtures("seldom_swept")

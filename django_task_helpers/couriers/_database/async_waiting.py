@@ -8,7 +8,6 @@ from typing import cast
 
 from django_task_helpers.couriers._database.ear import Ear
 from django_task_helpers.couriers._database.listener import attend, leave
-from django_task_helpers.couriers._database.signs import signs_of
 from django_task_helpers.couriers._database.waiting import Rest
 from task_helpers.couriers.backends import Lookout, LoopWaiter, PerLoop
 from task_helpers.effects import Listen, News
@@ -45,7 +44,7 @@ class LoopWaiting:
 
     def __init__(self, using: str) -> None:
         self._using = using
-        self.ear = Ear(signs_of(using), LoopWaiter)
+        self.ear = Ear(using, LoopWaiter)
 
     async def listen(self, effect: Listen) -> News | None:
         waiter, ear = effect.waiter, self.ear

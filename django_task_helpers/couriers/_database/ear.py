@@ -14,7 +14,7 @@ from django_task_helpers.couriers._database.hints import (
 )
 from django_task_helpers.couriers._database.known import Known
 from django_task_helpers.couriers._database.pacing import Pacing
-from django_task_helpers.couriers._database.signs import Signs
+from django_task_helpers.couriers._database.signs import Signs, signs_of
 from task_helpers.couriers.backends import Lead, Lookout, Waiter
 from task_helpers.effects import News
 
@@ -28,18 +28,19 @@ class Ear:
     """
     Of the threads, or of one event loop, that use a courier. Safe for threads.
 
+    - using - the alias of their database.
     - channel - where the ends of tasks are told.
     - lookout - who waits for results; idle - who waits for tasks, each for the channel of a queue.
     - channels - of the database, that it wants to be told of.
     - lead - who of the first looks for all of them.
     """
 
-    def __init__(self, signs: Signs, make_waiter: type[Waiter] = Waiter) -> None:
+    def __init__(self, using: str, make_waiter: type[Waiter] = Waiter) -> None:
         self.channel = os.urandom(8)
         self.lookout = Lookout(make_waiter)
         self.idle = Lookout(make_waiter)
         self.lead = Lead(self.lookout)
-        self._signs = signs
+        self._using = using
         self._pacing = Pacing()
         self._ours = channel_of_client(self.channel)
         self.channels = frozenset([self._ours])
@@ -49,6 +50,11 @@ class Ear:
         self._looker: Waiter | None = None
         self._looks_since = self._look_at = 0.0
         self._seen: object = None
+
+    @property
+    def _signs(self) -> Signs:
+        """Those of now: tests rename the database of a courier that is there already."""
+        return signs_of(self._using)
 
     # --- What the listener says
 

@@ -12,7 +12,6 @@ import time
 from django_task_helpers.couriers._database.ear import Ear
 from django_task_helpers.couriers._database.known import Known
 from django_task_helpers.couriers._database.listener import attend, leave
-from django_task_helpers.couriers._database.signs import signs_of
 from task_helpers.couriers.backends import Lookout
 from task_helpers.effects import Effect, Listen, News
 from task_helpers.forks import restart_after_fork
@@ -38,13 +37,12 @@ class Waiting:
 
     def __init__(self, using: str) -> None:
         self._using = using
-        self._signs = signs_of(using)
         self.restart()
         restart_after_fork(self)
 
     def restart(self) -> None:
         """A forked child waits for nothing that its parent waited for."""
-        self._ear = Ear(self._signs)
+        self._ear = Ear(self._using)
 
     @property
     def channel(self) -> bytes:

@@ -68,8 +68,8 @@ def worker_classes() -> dict[str, list[WorkerClass]]:
     `SettingError` for a module that cannot be imported.
     """
     found = defaultdict[str, list[WorkerClass]](list)
-    for config in apps.get_app_configs():
-        for worker_class in _classes_of(config):
+    for worker_class in _classes_of_apps():
+        if worker_class.queue_name:
             found[worker_class.queue_name].append(worker_class)
     return dict(found)
 
@@ -103,6 +103,7 @@ def build_worker(queue_name: str, courier_alias: str | None = None, **fields: An
         raise UnknownQueue(
             f"there is no queue {queue_name!r}: {known(queues, queue_name)}. A queue has an entry "
             f"in {place('QUEUES')}, or a worker class with its queue_name in an app's workers.py"
+            f"{_nameless()}"
         )
     queue = queues[queue_name]
     task_courier = worker_courier(courier_alias or queue.courier)
@@ -139,13 +140,28 @@ class UnknownQueue(LookupError):
     """No settings and no worker class are known for a queue."""
 
 
-def _classes_of(config: AppConfig) -> Iterator[WorkerClass]:
-    if not module_has_submodule(config.module, MODULE):
-        return
-    module = _import_workers(config)
-    for value in vars(module).values():
-        if _is_worker_class(value) and value.__module__ == module.__name__ and value.queue_name:
-            yield value
+def _nameless() -> str:
+    """Of classes that no queue has, for the end of a message: some may be meant as bases."""
+    paths = [_path(found) for found in _classes_of_apps() if _is_nameless(found)]
+    has = "has" if len(paths) == 1 else "have"
+    return f"; {' and '.join(paths)} {has} no queue_name" if paths else ""
+
+
+def _is_nameless(worker_class: WorkerClass) -> bool:
+    """Nor a base of others, nor named in the settings."""
+    if worker_class.queue_name or worker_class.__subclasses__():
+        return False
+    named = (settings.worker for settings in get_settings().queues.values())
+    return _path(worker_class) not in named
+
+
+def _classes_of_apps() -> Iterator[WorkerClass]:
+    for config in apps.get_app_configs():
+        if module_has_submodule(config.module, MODULE):
+            module = _import_workers(config)
+            for value in vars(module).values():
+                if _is_worker_class(value) and value.__module__ == module.__name__:
+                    yield value
 
 
 def _import_workers(config: AppConfig) -> ModuleType:

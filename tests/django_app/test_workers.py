@@ -86,6 +86,27 @@ def test_an_unknown_queue_lists_the_known_ones(on_memory) -> None:
     assert "did you mean 'reports'?" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("queues", "told"),
+    [
+        ({}, "; nameless.workers.SaveNotes and nameless.workers.SaveDrafts have no queue_name"),
+        (
+            {"drafts": {"WORKER": "nameless.workers.SaveDrafts"}},
+            "; nameless.workers.SaveNotes has no queue_name",
+        ),
+    ],
+)
+def test_an_unknown_queue_may_be_that_of_a_class_without_a_name(
+    on_memory, queues: dict[str, Any], told: str
+) -> None:
+    # given classes without a queue, of which one is the base of others
+    on_memory(queues, INSTALLED_APPS=with_app("nameless"))
+    # when the queue of one is asked for, then those are named that the settings do not name
+    with pytest.raises(UnknownQueue) as caught:
+        build_worker("notes")
+    assert str(caught.value).endswith(f"in an app's workers.py{told}")
+
+
 def test_a_courier_for_clients_only_cannot_have_workers(configured) -> None:
     backend = "task_helpers.couriers.memory.MemoryClientTaskCourier"
     configured({"COURIERS": {"default": {"BACKEND": backend}}, "QUEUES": {"reports": {}}})

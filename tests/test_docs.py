@@ -249,3 +249,33 @@ def test_programs_run_and_print_what_they_say(page: Page, tmp_path: Path, redis_
     )
     promised = expected_output(program)
     assert doctest.OutputChecker().check_output(promised, said, doctest.ELLIPSIS), said
+
+
+NO_SWEEPS = """
+from task_helpers.couriers import _lookout
+
+_lookout.SWEEP_SECONDS = 60
+"""
+"""Who watches another database than that of the test waits for longer than its view does."""
+
+
+@pytest.mark.parametrize("test_name", ["", "test.sqlite3"], ids=["memory", "file"])
+def test_the_test_of_a_view_passes_in_pytest(tmp_path: Path, test_name: str) -> None:
+    # given a project whose tasks are in a SQLite file, and a test module that imports the courier
+    [code] = [f.code for f in page("docs/howto/testing.md").fences if f.file.startswith("shop/")]
+    (tmp_path / "test_products.py").write_text(code)
+    (tmp_path / "settings.py").write_text(
+        f"from config.settings import *\nDATABASES['default']['TEST'] = {{'NAME': {test_name!r}}}"
+    )
+    (tmp_path / "conftest.py").write_text(NO_SWEEPS)
+    # when pytest collects it, and then makes the database of the test
+    said = run(
+        ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        tmp_path,
+        DJANGO_SETTINGS_MODULE="settings",
+        PYTHONPATH=f"{tmp_path}:{ROOT}:{ROOT / 'testproject'}",
+        DATABASE_URL="sqlite:///real.sqlite3",
+        REDIS_URL="",
+    )
+    # then the view has its result in time
+    assert "1 passed" in said

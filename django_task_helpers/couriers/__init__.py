@@ -12,8 +12,10 @@ under WSGI one per request of an `async` view.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -53,6 +55,12 @@ class Couriers:
             former, self._built = self._built, {}
         for built in former.values():
             built.close()
+
+    def __getattr__(self, name: str) -> ModuleType:
+        """The modules of this package: `django_task_helpers.couriers` is these couriers instead."""
+        if module := sys.modules.get(f"{__name__}.{name}"):
+            return module
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 class AsyncCouriers:

@@ -27,6 +27,8 @@ from task_helpers.couriers.memory import MemoryClientTaskCourier, MemoryWorkerTa
 from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
 from task_helpers.testing import assert_enqueued, run_queue, running_worker
 from task_helpers.workers.base import BaseWorker
+from tests.support.docs import ROOT
+from tests.support.docs_processes import run
 
 REDIS = "task_helpers.couriers.redis.RedisClientWorkerTaskCourier"
 MEMORY = "task_helpers.couriers.memory.MemoryClientWorkerTaskCourier"
@@ -40,6 +42,19 @@ class Echo(BaseWorker):
         return tasks
 
 
+IMPORTS_A_MODULE = """
+from django.conf import settings
+settings.configure(INSTALLED_APPS=["django_task_helpers"])
+import django; django.setup()
+
+import django_task_helpers.couriers.database as database
+if database.DatabaseClientTaskCourier: print("named")
+
+import django_task_helpers.couriers.database_async
+if django_task_helpers.couriers.database_async.DatabaseAsyncClientTaskCourier: print("by path")
+"""
+
+
 def one(**keys: Any) -> dict[str, Any]:
     return {"COURIERS": {"default": keys}}
 
@@ -47,6 +62,12 @@ def one(**keys: Any) -> dict[str, Any]:
 def connection_settings(alias: str = "default") -> dict[str, Any]:
     built: Any = couriers[alias]
     return built.redis_connection.connection_pool.connection_kwargs
+
+
+def test_couriers_do_not_hide_the_modules_of_their_package() -> None:
+    assert run(["python", "-c", IMPORTS_A_MODULE], ROOT) == "named\nby path\n"
+    with pytest.raises(AttributeError, match="no attribute 'databse'"):
+        _ = couriers.databse
 
 
 def test_a_task_goes_round_through_the_alias_of_django_redis(

@@ -33,16 +33,11 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.db import connections
 
 from django_task_helpers._database_checks import database_problems
+from django_task_helpers._discovery import WorkerClass, worker_classes
 from django_task_helpers.conf import CourierSettings, SettingError, read_settings
 from django_task_helpers.couriers._database.concerns import concerns_of
 from django_task_helpers.couriers.building import build_courier
-from django_task_helpers.workers import (
-    WorkerClass,
-    make_queue,
-    make_worker,
-    worker_classes,
-    worker_courier,
-)
+from django_task_helpers.workers import make_queue, make_worker, worker_courier
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:

@@ -9,20 +9,22 @@ is what `manage.py runworker` does, for scripts and tests.
 from __future__ import annotations
 
 import inspect
-import sysconfig
-import traceback
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from types import ModuleType
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
-from django.apps import AppConfig, apps
-from django.utils.module_loading import import_string, module_has_submodule
+from django.utils.module_loading import import_string
 
 from django_task_helpers._databases import fresh_connections as fresh_connections
 from django_task_helpers._databases import live_among_databases
+from django_task_helpers._discovery import (
+    WorkerClass,
+    classes_of_apps,
+    is_worker_class,
+    path_of,
+    place_of,
+    worker_classes,
+)
 from django_task_helpers.conf import QueueSettings, SettingError, get_settings, known, place
 from django_task_helpers.couriers import couriers
 from django_task_helpers.couriers.building import courier_settings
@@ -31,10 +33,6 @@ from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.exceptions import InvalidQueueName
 from task_helpers.workers.base import BaseWorker
 from task_helpers.workers.classic import ClassicWorker
-
-MODULE = "workers"
-
-WorkerClass = type[BaseWorker]
 
 
 @dataclass(frozen=True)
@@ -60,18 +58,6 @@ def known_queues() -> dict[str, Queue]:
     found = worker_classes()
     names = sorted(get_settings().queues.keys() | found.keys())
     return {name: make_queue(name, found.get(name, [])) for name in names}
-
-
-def worker_classes() -> dict[str, list[WorkerClass]]:
-    """
-    Per queue the worker classes with that `queue_name` defined in an app's `workers.py`. Raises
-    `SettingError` for a module that cannot be imported.
-    """
-    found = defaultdict[str, list[WorkerClass]](list)
-    for worker_class in _classes_of_apps():
-        if worker_class.queue_name:
-            found[worker_class.queue_name].append(worker_class)
-    return dict(found)
 
 
 def make_queue(name: str, found: list[WorkerClass]) -> Queue:
@@ -142,7 +128,7 @@ class UnknownQueue(LookupError):
 
 def _nameless() -> str:
     """Of classes that no queue has, for the end of a message: some may be meant as bases."""
-    paths = [_path(found) for found in _classes_of_apps() if _is_nameless(found)]
+    paths = [path_of(found) for found in classes_of_apps() if _is_nameless(found)]
     has = "has" if len(paths) == 1 else "have"
     return f"; {' and '.join(paths)} {has} no queue_name" if paths else ""
 
@@ -152,49 +138,14 @@ def _is_nameless(worker_class: WorkerClass) -> bool:
     if worker_class.queue_name or worker_class.__subclasses__():
         return False
     named = (settings.worker for settings in get_settings().queues.values())
-    return _path(worker_class) not in named
-
-
-def _classes_of_apps() -> Iterator[WorkerClass]:
-    for config in apps.get_app_configs():
-        if module_has_submodule(config.module, MODULE):
-            module = _import_workers(config)
-            for value in vars(module).values():
-                if _is_worker_class(value) and value.__module__ == module.__name__:
-                    yield value
-
-
-def _import_workers(config: AppConfig) -> ModuleType:
-    name = f"{config.name}.{MODULE}"
-    try:
-        return import_module(name)
-    except Exception as error:  # whatever code at the top of a module raises
-        what = f"cannot be imported: {type(error).__name__}: {error}"
-        remedy = f"correct {_place(error)}"
-        raise SettingError("E013", name, " ".join(what.split()), remedy) from error
-
-
-def _place(error: Exception) -> str:
-    if isinstance(error, SyntaxError):
-        return f"{error.filename}, line {error.lineno}"
-    lines = traceback.extract_tb(error.__traceback__)
-    line = next((line for line in reversed(lines) if not _is_of_python(line.filename)), lines[-1])
-    return f"{line.filename}, line {line.lineno}"
-
-
-def _is_of_python(filename: str) -> bool:
-    return filename.startswith(("<", sysconfig.get_path("stdlib")))
-
-
-def _is_worker_class(value: Any) -> TypeGuard[WorkerClass]:
-    return isinstance(value, type) and issubclass(value, BaseWorker)
+    return path_of(worker_class) not in named
 
 
 def _check_name(name: str, found: list[WorkerClass]) -> None:
     try:
         valid_queue_name(name)
     except InvalidQueueName as error:
-        where = f"{_path(found[0])}.queue_name"
+        where = f"{path_of(found[0])}.queue_name"
         raise SettingError("E008", where, str(error), "rename it") from error
 
 
@@ -202,7 +153,7 @@ def _chosen(settings: QueueSettings, found: list[WorkerClass]) -> WorkerClass:
     if settings.worker:
         return _imported(settings.worker, settings.where("WORKER"))
     if len(found) > 1:
-        paths = " and ".join(map(_path, found))
+        paths = " and ".join(map(path_of, found))
         remedy = f"name one of them as {settings.where('WORKER')}, or rename a queue"
         where = place("QUEUES", settings.name)
         raise SettingError("E012", where, f"has the workers {paths}", remedy)
@@ -215,7 +166,7 @@ def _imported(path: str, where: str) -> WorkerClass:
         worker_class = import_string(path)
     except ImportError as error:
         raise SettingError("E009", where, str(error), remedy) from error
-    if not _is_worker_class(worker_class):
+    if not is_worker_class(worker_class):
         raise SettingError("E009", where, f"{path} is not a worker", remedy)
     return worker_class
 
@@ -242,8 +193,8 @@ def _constructed(
         return worker_class(task_courier, **fields)
     except Exception as error:  # whatever code of the project raises
         what = f"cannot be made: {type(error).__name__}: {error}"
-        remedy = f"correct {_place(error)}"
-        raise SettingError("E014", _path(worker_class), " ".join(what.split()), remedy) from error
+        remedy = f"correct {place_of(error)}"
+        raise SettingError("E014", path_of(worker_class), " ".join(what.split()), remedy) from error
 
 
 def _blamed(queue: Queue, fields: Mapping[str, Any], complaint: str) -> tuple[str, str]:
@@ -252,8 +203,4 @@ def _blamed(queue: Queue, fields: Mapping[str, Any], complaint: str) -> tuple[st
         return f"queue {queue.name} with {', '.join(given)}", "give another value, or what it needs"
     if queue.name in get_settings().queues:
         return place("QUEUES", queue.name, "OPTIONS"), "correct it there or in the class"
-    return _path(queue.worker_class), "correct it there"
-
-
-def _path(worker_class: WorkerClass) -> str:
-    return f"{worker_class.__module__}.{worker_class.__qualname__}"
+    return path_of(queue.worker_class), "correct it there"

@@ -98,7 +98,15 @@ class StoreFull(CourierError):
 
 
 class TaskTimeout(TaskHelpersError, TimeoutError):
-    """The time of whoever waited for a result is up. The task goes on, unless it has a deadline."""
+    """
+    The time of whoever waited for a result is up. The task goes on, unless it has a deadline.
+
+    - queue_name - of the task.
+    """
+
+    def __init__(self, message: str = "", *, queue_name: str = "") -> None:
+        super().__init__(message)
+        self.queue_name = queue_name
 
 
 class WaitInTransactionError(TaskHelpersError, RuntimeError):

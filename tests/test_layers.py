@@ -126,6 +126,7 @@ FLOORS: dict[str, Floor] = {
     "task_helpers.testing": Floor.TOOLS,
     "task_helpers": Floor.PUBLIC,
     "django_task_helpers.conf": Floor.SETTINGS,
+    "django_task_helpers._discovery": Floor.SETTINGS,
     "django_task_helpers.models": Floor.SETTINGS,
     "django_task_helpers.models.*": Floor.TABLES,
     "django_task_helpers.couriers._database.*": Floor.ROWS,

@@ -6,9 +6,10 @@ the class that the settings name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack
 from uuid import UUID
 
+from django_task_helpers._discovery import say_if_unknown
 from django_task_helpers.couriers._transactions import (
     Adding,
     add_on_commit,
@@ -22,7 +23,11 @@ from django_task_helpers.couriers._transactions import (
 from task_helpers.couriers.base import ClientTaskCourier, ClientWorkerTaskCourier
 from task_helpers.couriers.options import AddOptions, CallOptions
 from task_helpers.durations import Duration
+from task_helpers.effects import Flow
+from task_helpers.exceptions import TaskTimeout
 from task_helpers.tasks import Task
+
+T = TypeVar("T")
 
 
 class TransactionalClient(ClientTaskCourier):
@@ -114,6 +119,13 @@ class TransactionalClient(ClientTaskCourier):
         timeout: Duration | None = None,
     ) -> Iterator[Task]:
         return super().iter_task_results(queue_name, self._waitable(task_ids), delete_data, timeout)
+
+    def _run(self, flow: Flow[T]) -> T:
+        try:
+            return super()._run(flow)
+        except TaskTimeout as error:
+            say_if_unknown(error)
+            raise
 
     def _waitable(self, task_ids: Iterable[UUID | str]) -> Iterable[UUID | str]:
         if not may_refuse(self.using):

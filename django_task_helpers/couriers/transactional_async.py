@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 from functools import cached_property
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
 
+from django_task_helpers._discovery import say_if_unknown
 from django_task_helpers.couriers._transactions import (
     Adding,
     add_on_commit,
@@ -30,8 +31,11 @@ from task_helpers.couriers.base_async import (
 )
 from task_helpers.couriers.options import AddOptions, CallOptions
 from task_helpers.durations import Duration
-from task_helpers.effects import Perform, run
+from task_helpers.effects import Flow, Perform, run
+from task_helpers.exceptions import TaskTimeout
 from task_helpers.tasks import Task
+
+T = TypeVar("T")
 
 
 @documented_as(TransactionalClient)
@@ -111,6 +115,13 @@ class AsyncTransactionalClient(AsyncClientTaskCourier):
         async with aclosing(results):
             async for task in results:
                 yield task
+
+    async def _run(self, flow: Flow[T]) -> T:
+        try:
+            return await super()._run(flow)
+        except TaskTimeout as error:
+            say_if_unknown(error)
+            raise
 
     async def _waitable(self, task_ids: Iterable[UUID | str]) -> Iterable[UUID | str]:
         if not may_refuse(self.using):

@@ -114,7 +114,7 @@ class Awaited:
         if until is None:
             return None
         if (left := until - time.monotonic()) <= 0 and not self._waiter.pending():
-            raise TaskTimeout(self._timeout_text())
+            raise TaskTimeout(self._timeout_text(), queue_name=self._queue)
         return left
 
     def _take_in(self, news: News) -> Flow[None]:

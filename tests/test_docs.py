@@ -263,6 +263,7 @@ _lookout.SWEEP_SECONDS = 60
 def test_the_test_of_a_view_passes_in_pytest(tmp_path: Path, test_name: str) -> None:
     # given a project whose tasks are in a SQLite file, and a test module that imports the courier
     [code] = [f.code for f in page("docs/howto/testing.md").fences if f.file.startswith("shop/")]
+    (tmp_path / "real.sqlite3").touch()
     (tmp_path / "test_products.py").write_text(code)
     (tmp_path / "settings.py").write_text(
         f"from config.settings import *\nDATABASES['default']['TEST'] = {{'NAME': {test_name!r}}}"

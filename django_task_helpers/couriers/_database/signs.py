@@ -36,8 +36,9 @@ class FileSigns(Signs):
     def mark(self) -> object:
         """After a write that was just now, another one may leave the same trace."""
         traces, now = list(map(_trace, self._paths)), time.time_ns()
+        is_hidden = traces[0] is None  # the name is a URI, say
         is_young = any(trace and abs(now - trace[0]) < TICK_NS for trace in traces)
-        return object() if is_young else traces
+        return object() if is_hidden or is_young else traces
 
 
 def signs_of(using: str) -> Signs:

@@ -1,4 +1,4 @@
-"""A courier that was made before its database became another one, as those of tests do."""
+"""Who waits on SQLite watches its file: the one of now, where it has one that shows anything."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django_task_helpers.couriers.database import DatabaseClientWorkerTaskCourie
 from tests.support.databases import migrate, sqlite
 from tests.support.waiting import in_thread, wait_until
 
-Q, ALIAS, PATIENCE = "q", "renamed", 10
+Q, ALIAS, PATIENCE = "q", "watched", 10
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def courier(
     django_db_setup: None,
     django_db_blocker: DjangoDbBlocker,
 ) -> Iterator[DatabaseClientWorkerTaskCourier]:
-    """Of the file `real`, until it is that of the file `test`."""
+    """Made before its database became another file, as those of tests do: `real`, then `test`."""
     with django_db_blocker.unblock(), sqlite(ALIAS, tmp_path / "real", "wal"):
         courier = DatabaseClientWorkerTaskCourier(ALIAS)
         connections[ALIAS].close()
@@ -77,3 +77,13 @@ def test_an_idle_worker_watches_the_file_of_now(courier: Any, watched: set[str])
     task_id = courier.add_task_to_queue(Q, 1)
     assert idle.result(PATIENCE) == [(task_id, 1)]
     assert watched == {"test", "test-wal"}
+
+
+def test_a_name_that_is_no_path_shows_nothing(
+    tmp_path: Path, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> None:
+    # given a file that has a URI for a name
+    name = Path(f"file:{tmp_path / 'named'}")
+    with django_db_blocker.unblock(), sqlite(ALIAS, name, "wal"):
+        # when somebody looks twice, then something may have been written in between
+        assert signs.signs_of(ALIAS).mark() != signs.signs_of(ALIAS).mark()

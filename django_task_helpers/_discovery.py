@@ -9,12 +9,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
-from typing import Any, TypeGuard
 
 from django.apps import AppConfig, apps
 from django.utils.module_loading import module_has_submodule
 
-from django_task_helpers.conf import SettingError, get_settings, known
+from django_task_helpers.conf import SettingError, get_settings, is_class, known
 from task_helpers.exceptions import TaskTimeout
 from task_helpers.workers.base import BaseWorker
 
@@ -53,10 +52,6 @@ def say_if_unknown(error: TaskTimeout) -> None:
         error.args = (f"{error} {name!r} is no known queue: {known(names, name)}",)
 
 
-def is_worker_class(value: Any) -> TypeGuard[WorkerClass]:
-    return isinstance(value, type) and issubclass(value, BaseWorker)
-
-
 def path_of(worker_class: WorkerClass) -> str:
     return f"{worker_class.__module__}.{worker_class.__qualname__}"
 
@@ -85,7 +80,7 @@ def _apps_with_workers() -> Iterator[AppConfig]:
 
 def _classes_in(module: ModuleType) -> Iterator[WorkerClass]:
     for value in vars(module).copy().values():
-        if is_worker_class(value) and value.__module__ == module.__name__:
+        if is_class(value, BaseWorker) and value.__module__ == module.__name__:
             yield value
 
 

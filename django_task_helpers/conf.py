@@ -8,18 +8,22 @@ by `manage.py check` all at once.
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db import connections
+from django.utils.module_loading import import_string
 
 from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.exceptions import InvalidQueueName
+
+T = TypeVar("T")
 
 SETTING = "TASK_HELPERS"
 DEFAULT_ALIAS = "default"
@@ -125,6 +129,27 @@ def known(names: Iterable[str], *wanted: object) -> str:
     return f"{guess}known: {', '.join(names) or 'none'}"
 
 
+def named_class(id: str, where: str, path: str, base: type[T], kind: str) -> type[T]:
+    """
+    The class that a setting names by its dotted path.
+
+    - kind - names what derives from the base, for the message.
+
+    Raises `SettingError` with this id for what is none.
+    """
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        raise SettingError(id, where, str(error), _instead(path, base, kind)) from error
+    if not is_class(found, base):
+        raise SettingError(id, where, f"{path} is not a {kind}", _instead(path, base, kind))
+    return found
+
+
+def is_class(value: Any, base: type[T]) -> TypeGuard[type[T]]:
+    return isinstance(value, type) and issubclass(value, base)
+
+
 def named_database(alias: str, what: str) -> str:
     """
     The alias.
@@ -137,6 +162,18 @@ def named_database(alias: str, what: str) -> str:
     if alias not in real:
         raise ValueError(f"{what} names {alias!r}, which is no database. {known(real, alias)}")
     return alias
+
+
+def _instead(path: str, base: type, kind: str) -> str:
+    """The public classes of its module, where it has any."""
+    module, _, wanted = path.rpartition(".")
+    beside = vars(sys.modules[module]) if module in sys.modules else {}
+    names = [
+        name
+        for name, value in beside.items()
+        if is_class(value, base) and value.__module__.startswith(module) and name[0] != "_"
+    ]
+    return known(names, wanted) if names else f"name a {kind} class by its dotted path"
 
 
 def _near(wanted: str, names: Iterable[str]) -> list[str]:

@@ -13,19 +13,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from django.utils.module_loading import import_string
-
 from django_task_helpers._databases import fresh_connections as fresh_connections
 from django_task_helpers._databases import live_among_databases
 from django_task_helpers._discovery import (
     WorkerClass,
     classes_of_apps,
-    is_worker_class,
     path_of,
     place_of,
     worker_classes,
 )
-from django_task_helpers.conf import QueueSettings, SettingError, get_settings, known, place
+from django_task_helpers.conf import (
+    QueueSettings,
+    SettingError,
+    get_settings,
+    known,
+    named_class,
+    place,
+)
 from django_task_helpers.couriers import couriers
 from django_task_helpers.couriers.building import courier_settings
 from task_helpers.couriers.base import TaskCourier, WorkerTaskCourier
@@ -151,24 +155,14 @@ def _check_name(name: str, found: list[WorkerClass]) -> None:
 
 def _chosen(settings: QueueSettings, found: list[WorkerClass]) -> WorkerClass:
     if settings.worker:
-        return _imported(settings.worker, settings.where("WORKER"))
+        where = settings.where("WORKER")
+        return named_class("E009", where, settings.worker, BaseWorker, "worker")
     if len(found) > 1:
         paths = " and ".join(map(path_of, found))
         remedy = f"name one of them as {settings.where('WORKER')}, or rename a queue"
         where = place("QUEUES", settings.name)
         raise SettingError("E012", where, f"has the workers {paths}", remedy)
     return found[0] if found else ClassicWorker
-
-
-def _imported(path: str, where: str) -> WorkerClass:
-    remedy = "name a subclass of BaseWorker by its dotted path"
-    try:
-        worker_class = import_string(path)
-    except ImportError as error:
-        raise SettingError("E009", where, str(error), remedy) from error
-    if not is_worker_class(worker_class):
-        raise SettingError("E009", where, f"{path} is not a worker", remedy)
-    return worker_class
 
 
 def _check_options(settings: QueueSettings, worker_class: WorkerClass) -> None:

@@ -11,7 +11,6 @@ from django.conf import settings as django_settings
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.asyncio import async_unsafe
-from django.utils.module_loading import import_string
 
 from django_task_helpers.conf import (
     DEFAULT_ALIAS,
@@ -19,6 +18,7 @@ from django_task_helpers.conf import (
     SettingError,
     get_settings,
     known,
+    named_class,
     place,
 )
 from django_task_helpers.couriers.transactional import (
@@ -105,16 +105,10 @@ def _keep_out_of_event_loops(courier: TaskCourier, alias: str) -> None:
 
 
 def _backend(settings: CourierSettings) -> type[TaskCourier]:
-    where, remedy = settings.where("BACKEND"), "name a courier class by its dotted path"
+    where = settings.where("BACKEND")
     if not settings.backend:
-        raise SettingError("E003", where, "is missing", remedy)
-    try:
-        backend = import_string(settings.backend)
-    except ImportError as error:
-        raise SettingError("E003", where, str(error), remedy) from error
-    if not isinstance(backend, type) or not issubclass(backend, TaskCourier):
-        raise SettingError("E003", where, f"{settings.backend} is not a courier", remedy)
-    return backend
+        raise SettingError("E003", where, "is missing", "name a courier class by its dotted path")
+    return named_class("E003", where, settings.backend, TaskCourier, "courier")
 
 
 def _keywords(backend: type) -> set[str]:

@@ -168,6 +168,21 @@ def test_a_wrong_setting_is_one_error_with_a_hint(configured, value, id: str, te
         (queue(OPTIONS={"lingr": 5, "brst": 1}), "did you mean 'linger' and 'burst'?"),
         (queue(worker="x"), "did you mean 'WORKER'? known: COURIER, OPTIONS, WORKER."),
         (queue(COURIER="defalt"), "did you mean 'default'? known: default."),
+        (
+            courier(BACKEND="task_helpers.couriers.redis.RedisClientWorkerCourier"),
+            "did you mean 'RedisClientWorkerTaskCourier'? known: RedisClientTaskCourier, "
+            "RedisClientWorkerTaskCourier, RedisWorkerTaskCourier.",
+        ),
+        (
+            courier(BACKEND="task_helpers.couriers.redis_async.RedisAsyncClientTaskCourier"),
+            "name a courier class by its dotted path.",
+        ),
+        (
+            queue(WORKER="shop.workers.BulkSaveWorkers"),
+            "did you mean 'BulkSaveWorker'? known: BulkSaveWorker",
+        ),
+        (queue(WORKER="shop.models.Worker"), "name a worker class by its dotted path."),
+        (queue(WORKER="Worker"), "name a worker class by its dotted path."),
     ],
 )
 def test_a_slip_of_the_pen_gets_the_name_that_was_meant(configured, value, hint: str) -> None:

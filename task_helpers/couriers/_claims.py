@@ -62,9 +62,9 @@ class Claims:
         """These tasks have ended. True when the claim ended with them."""
         with self._lock:
             by_id = self._by_id[claim.queue]
-            for task_id in claim.tasks.keys() & ids:
-                del claim.tasks[task_id]
-                by_id.pop(task_id, None)
+            for task_id in ids:
+                if claim.tasks.pop(task_id, None) is not None:
+                    by_id.pop(task_id, None)
             return not claim.tasks and self._by_token.pop(claim.token, None) is not None
 
     def drop(self, claim: Claim) -> bool:

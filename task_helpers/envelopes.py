@@ -73,7 +73,7 @@ def open_envelope(envelope: bytes) -> tuple[Header, bytes]:
 
 
 def header_of(envelope: bytes) -> Header:
-    """As `open_envelope`."""
+    """The header alone; raises as `open_envelope` does."""
     return _header(envelope[:HEADER_BYTES])
 
 
@@ -84,9 +84,18 @@ def channel_of(envelope: bytes) -> bytes:
 
 
 def shared_channel(envelopes: Iterable[bytes]) -> bytes | None:
-    """The one of all of them; None: they differ."""
+    """The one of all of them, which are at least one; None: they differ, or have none."""
     channels = {envelope[_CHANNEL] for envelope in envelopes}
-    return channels.pop().ljust(len(NO_CHANNEL), b"\0") if len(channels) == 1 else None
+    channel = channels.pop()
+    return None if channels or len(channel) != len(NO_CHANNEL) else channel
+
+
+def has_expired(envelope: bytes, now_ms: int) -> bool:
+    """What is no envelope has not."""
+    try:
+        return header_of(envelope).expired(now_ms)
+    except DeserializationError:
+        return False
 
 
 @lru_cache(maxsize=256)

@@ -157,7 +157,7 @@ class WorkerLost(PerformTaskError):
 
 
 class TaskExpired(PerformTaskError):
-    """The task was not taken before its deadline."""
+    """The task was not taken before its deadline, or not again after its worker died."""
 
 
 class TaskCancelled(PerformTaskError):

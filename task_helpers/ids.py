@@ -23,6 +23,9 @@ RANDOM_BITS = bytes.fromhex("0fff3fffffffffffffff")
 FIXED_BITS = bytes.fromhex("70008000000000000000")
 """Of a UUIDv7 behind its time: all is drawn by lot but the version and the variant."""
 
+AT_ONCE = 1_000
+"""So many are drawn together: what is done once for all of them is kept."""
+
 _new_uuid = object.__new__
 _set_int: Callable[[UUID, int], None] = vars(UUID)["int"].__set__
 _set_is_safe: Callable[[UUID, SafeUUID], None] = vars(UUID)["is_safe"].__set__
@@ -33,10 +36,14 @@ _UNKNOWN = SafeUUID.unknown
 def new_ids(count: int) -> list[bytes]:
     """Fresh ids, all of this millisecond: what can be done once for all of them is."""
     head = (time.time_ns() // 1_000_000).to_bytes(6, "big")
+    drawn = b"".join([_tails(min(AT_ONCE, left)) for left in range(count, 0, -AT_ONCE)])
+    return [head + drawn[at : at + TAIL_BYTES] for at in range(0, len(drawn), TAIL_BYTES)]
+
+
+def _tails(count: int) -> bytes:
     noise = int.from_bytes(os.urandom(TAIL_BYTES * count), "big")
     tails = (noise & _repeated(RANDOM_BITS, count)) | _repeated(FIXED_BITS, count)
-    drawn = tails.to_bytes(TAIL_BYTES * count, "big")
-    return [head + drawn[at : at + TAIL_BYTES] for at in range(0, len(drawn), TAIL_BYTES)]
+    return tails.to_bytes(TAIL_BYTES * count, "big")
 
 
 @lru_cache(maxsize=16)

@@ -43,11 +43,6 @@ _NUMBERS: dict[type[BaseException], int] = {error: kind for kind, error in _KIND
 _ERRORS = MsgpackSerializer()
 
 
-def encode_success(result: Any, serializer: Serializer) -> bytes:
-    """Raises `SerializationError` when the result cannot be encoded."""
-    return start_of_success(serializer) + serializer.dumps(result)
-
-
 def start_of_success(serializer: Serializer) -> bytes:
     """The first two bytes of a success that is not signed."""
     return bytes((SUCCESS, serializer.codec))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Self
 
 from task_helpers import ids
@@ -11,7 +12,7 @@ from task_helpers.couriers._wire import Wire
 from task_helpers.couriers.parcels import IN_LINE, Placement
 from task_helpers.couriers.store import Store
 from task_helpers.effects import Flow, Listen, News
-from task_helpers.exceptions import CourierUnavailable, TaskLost, TaskTimeout
+from task_helpers.exceptions import CourierError, CourierUnavailable, TaskLost, TaskTimeout
 from task_helpers.outcomes import NOT_STORED
 
 LOOK_TASKS = 1_000
@@ -47,6 +48,7 @@ class Awaited:
         self._tasks = dict(tasks)
         self._place = place
         self._found: dict[bytes, bytes] = {}
+        self._refused: CourierError | None = None
         self._unlooked: list[bytes] = []  # may have ended before anybody listened
 
     def __enter__(self) -> Self:
@@ -62,8 +64,11 @@ class Awaited:
         yield from self._store.add(self._queue, tasks, self._place, self._was_not_added)
         self._added_at = time.monotonic()
 
-    def _was_not_added(self) -> None:
+    def _was_not_added(self, error: CourierError) -> None:
+        """A store that is away may have them all the same; one that refuses them has not."""
         self._is_added = False
+        if not isinstance(error, CourierUnavailable):
+            self._refused = error
         self._store.lookout.tell((task_id, NOT_STORED) for task_id in self._tasks)
 
     def look(self) -> Flow[None]:
@@ -85,6 +90,10 @@ class Awaited:
         return found
 
     def _listen(self, until: float | None) -> Flow[None]:
+        if self._unlooked and until is not None and until <= time.monotonic():
+            yield from self._look_on(to_the_end=True)
+            if self._found:
+                return
         left = self._left(until)
         if self._unlooked:
             left = QUIET_SECONDS if left is None else min(left, QUIET_SECONDS)
@@ -98,7 +107,7 @@ class Awaited:
         else:
             yield from self._look_on()
 
-    def _look_on(self) -> Flow[None]:
+    def _look_on(self, to_the_end: bool = False) -> Flow[None]:
         """
         Looks until it comes to a task that is unfinished. Workers take the oldest first, so those
         behind it are likely to come as hints; when these are silent, the look goes on.
@@ -107,7 +116,7 @@ class Awaited:
             some, self._unlooked = self._unlooked[:LOOK_TASKS], self._unlooked[LOOK_TASKS:]
             if missing := [task_id for task_id in some if task_id in self._missing]:
                 yield from self._make_sure(missing)
-                if not self._missing.keys().isdisjoint(missing):
+                if not (to_the_end or self._missing.keys().isdisjoint(missing)):
                     break
 
     def _left(self, until: float | None) -> float | None:
@@ -118,10 +127,19 @@ class Awaited:
         return left
 
     def _take_in(self, news: News) -> Flow[None]:
+        if self._refused:
+            yield from self._withdraw()
+            raise self._refused
         wanted = {i: outcome for i, outcome in news.items() if i in self._missing}
         self._settle({i: outcome for i, outcome in wanted.items() if outcome})
         if doubtful := [i for i, outcome in wanted.items() if not outcome]:
             yield from self._make_sure(doubtful)
+
+    def _withdraw(self) -> Flow[None]:
+        """What was refused may have been added in part, where a key in the store is damaged."""
+        with suppress(CourierError):
+            for task_id in self._tasks:
+                yield from self._store.cancel(self._queue, task_id, self._lost(task_id))
 
     def _make_sure(self, task_ids: Sequence[bytes]) -> Flow[None]:
         """Reads what has ended, and finds out what nobody will ever answer."""

@@ -14,7 +14,11 @@ CHUNK_BYTES = 8_000_000
 
 
 def grouped(items: Sequence[T], key_of: Callable[[T], K]) -> dict[K, list[T]]:
-    keys = list(map(key_of, items))
+    return grouped_by(list(map(key_of, items)), items)
+
+
+def grouped_by(keys: Sequence[K], items: Sequence[T]) -> dict[K, list[T]]:
+    """The key of each item is given."""
     if keys and keys.count(keys[0]) == len(keys):  # as it is most of the time
         return {keys[0]: list(items)}
     groups: dict[K, list[T]] = {}

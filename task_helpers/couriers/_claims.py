@@ -30,6 +30,10 @@ class Claim:
     suspects: bool = False
     ending: bool = False
 
+    def ends_with(self, ids: Iterable[bytes]) -> bool:
+        """Whether none of its tasks is left when these have ended."""
+        return self.tasks.keys() <= set(ids)
+
 
 class Claims:
     """All claims of a courier; safe to use from many threads."""

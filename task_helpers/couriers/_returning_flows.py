@@ -50,7 +50,7 @@ class ReturningFlows(WorkerSide):
             if claim and policy:
                 group = yield from self._retry(claim, group, by_id, policy)
             if group:
-                ends = LateEnds(len(group), partial(ending.of, group, by_id, claim))
+                ends = LateEnds(group, partial(ending.of, group, by_id, claim))
                 yield from self._end(queue, claim, ends, soon)
 
     def acknowledge(
@@ -59,8 +59,9 @@ class ReturningFlows(WorkerSide):
         """Ends tasks whose results nobody wants."""
         yield from self._hand_over_owed()
         queue = valid_queue_name(queue_name)
-        for claim, group in self._claims.group(queue, ids.all_to_bytes(task_ids)).items():
-            ends = LateEnds(len(group), partial(silent_ends, group, claim))
+        ended = list(dict.fromkeys(ids.all_to_bytes(task_ids)))
+        for claim, group in self._claims.group(queue, ended).items():
+            ends = LateEnds(group, partial(silent_ends, group, claim))
             yield from self._end(queue, claim, ends, soon)
 
     def _retry(

@@ -20,7 +20,7 @@ from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.couriers.store import MAX_BATCH, Store
 from task_helpers.durations import Duration, seconds
 from task_helpers.effects import Flow, Sleep
-from task_helpers.envelopes import HEADER_BYTES, header_of, shared_channel
+from task_helpers.envelopes import HEADER_BYTES, has_expired, header_of, shared_channel
 from task_helpers.exceptions import (
     CourierError,
     CourierUnavailable,
@@ -30,9 +30,13 @@ from task_helpers.exceptions import (
     TaskHelpersError,
     WorkerLost,
 )
+from task_helpers.plurals import counted
 from task_helpers.tasks import Task
 
 logger = logging.getLogger("task_helpers.couriers")
+
+NOT_TAKEN = "the task was not taken before its deadline"
+AFTER_A_CRASH = "its deadline passed after a worker died with it: it may have been performed"
 
 LONGEST_BLOCK = 1.0
 """Seconds of one blocking take; in between, overdue batches of lost workers are noticed."""
@@ -227,7 +231,7 @@ class TakingFlows(WorkerSide):
         try:
             tasks = self._open(queue, claim.tasks, taken.now)
         except TaskHelpersError:
-            tasks, ends = self._open_each(queue, claim.tasks, taken.now)
+            tasks, ends = self._open_some(claim, taken.now)
         if ends:
             yield from self._end_unperformed(claim, ends)
         return tasks
@@ -237,11 +241,13 @@ class TakingFlows(WorkerSide):
         All at once. Raises a `TaskHelpersError` if one of them is unfit, or if they were written
         in different ways.
         """
+        if not tasks:
+            return []
         if set(map(len, tasks)) != {ids.ID_BYTES}:
             raise DeserializationError("it has no id")
         headers = [header_of(head) for head in {task[:HEADER_BYTES] for task in tasks.values()}]
         if any(header.expired(now) for header in headers):
-            raise TaskExpired("the task was not taken before its deadline")
+            raise TaskExpired(NOT_TAKEN)
         (codec, signed), *others = {(header.codec, header.signed) for header in headers}
         if others:
             raise DeserializationError("its neighbours have another serializer")
@@ -249,10 +255,25 @@ class TakingFlows(WorkerSide):
         data = self._wire.tasks_data(queue, codec, signed, payloads)
         return list(zip(ids.all_to_uuid(tasks), data, strict=True))
 
+    def _open_some(self, claim: Claim, now: int) -> tuple[list[Task], list[Ends]]:
+        """Those that are fit, and the ends of the others: most of these have expired."""
+        queue, tasks = claim.queue, claim.tasks
+        late = {i: envelope for i, envelope in tasks.items() if has_expired(envelope, now)}
+        error = TaskExpired(AFTER_A_CRASH if claim.suspects else NOT_TAKEN)
+        ends = [self._unperformed(queue, *task, error) for task in late.items()]
+        if late and claim.suspects:
+            logger.warning("%s in queue %s expired: %s", counted(len(late), "task"), queue, error)
+        rest = {i: envelope for i, envelope in tasks.items() if i not in late}
+        try:
+            return self._open(queue, rest, now), ends
+        except TaskHelpersError:
+            opened, more = self._open_each(queue, rest, now)
+            return opened, ends + more
+
     def _open_each(
         self, queue: str, tasks: Mapping[bytes, bytes], now: int
     ) -> tuple[list[Task], list[Ends]]:
-        """One after the other, and the ends of those that are unfit."""
+        """As `_open_some`, one after the other."""
         opened, ends = list[Task](), list[Ends]()
         for task_id, envelope in tasks.items():
             try:

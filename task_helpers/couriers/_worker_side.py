@@ -42,11 +42,11 @@ class LateEnds:
     Ends that are made when they are needed: to encode results takes time in which the store could
     do something else.
 
-    - count - of how many tasks.
+    - ids - of which tasks.
     """
 
-    def __init__(self, count: int, make: Callable[[], Sequence[Ends]]) -> None:
-        self.count = count
+    def __init__(self, ids: Sequence[bytes], make: Callable[[], Sequence[Ends]]) -> None:
+        self.ids = ids
         self._make = make
         self._made: Sequence[Ends] | None = None
 
@@ -80,8 +80,7 @@ class WorkerSide:
 
     def _end(self, queue: str, claim: Claim | None, ends: LateEnds, soon: bool) -> Flow[None]:
         """`soon`: with the next take, if it is the rest of a batch and the store can do that."""
-        whole = claim is not None and ends.count == len(claim.tasks)
-        if claim and soon and whole and self._store.takes_along:
+        if claim and soon and claim.ends_with(ends.ids) and self._store.takes_along:
             claim.ending = True
             self._owed.append((claim, ends))
         else:
@@ -143,7 +142,7 @@ class WorkerSide:
         """Another thread may be returning the rest of the batch: the later one closes it."""
         token = claim.token if claim else FOREIGN
         ended = _ids_of(ends)
-        whole = claim is not None and len(ended) == len(claim.tasks)
+        whole = claim is not None and claim.ends_with(ended)
         if claim and whole:
             claim.ending = True
         refused = yield from self._store.finish(queue, token, ends, last=whole)

@@ -1,9 +1,9 @@
 """
 Store: what a courier needs of the engine behind it, as plural verbs on opaque bytes.
 
-A new backend is one implementation of this. Every verb is a flow (see `effects`): one atomic
-script or one transaction each, and safe to repeat when its reply was lost. Ids and tokens are
-16 bytes, envelopes and outcomes any bytes, times in ms on the store's clock.
+A new backend is one implementation of this. Every verb is a flow (see `effects`): one atomic step
+for up to 1,000 tasks, which it repeats by itself when its reply was lost, to the same end. Ids
+and tokens are 16 bytes, envelopes and outcomes any bytes, times in ms on the store's clock.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from task_helpers.couriers.parcels import (
 )
 from task_helpers.couriers.stats import QueueStats
 from task_helpers.effects import Flow
+from task_helpers.exceptions import CourierError
 from task_helpers.tasks import TaskStatus
 
 MAX_BATCH = 1_000
@@ -73,7 +74,7 @@ class Store(Protocol):
         queue: str,
         tasks: Sequence[tuple[bytes, bytes]],
         place: Placement = IN_LINE,
-        unless: Callable[[], None] | None = None,
+        unless: Callable[[CourierError], None] | None = None,
         again: bool = False,
     ) -> Flow[None]:
         """
@@ -82,7 +83,8 @@ class Store(Protocol):
         - again - they may have been added before: an id that is there already, or has ended, adds
           nothing.
         - unless - for a caller that will wait for the results: then the flow may end before the
-          tasks are added, and this is called, from any thread, if they could not be.
+          tasks are added, and this is called, from any thread, if they could not be: with
+          `CourierUnavailable` where nobody knows, else they are refused.
 
         Raises QueueFull when the queue would exceed its bound and StoreFull when the store has
         no memory; in both cases nothing was added.
@@ -181,7 +183,7 @@ class Store(Protocol):
         """What is stored for each id, in their order."""
 
     def look(self, queue: str, ids: Sequence[bytes]) -> Flow[Looked]:
-        """Which have ended, and which are not unfinished either, at one moment."""
+        """Which have ended, and which had not and were not unfinished either, at one moment."""
 
     def forget(self, queue: str, ids: Sequence[bytes], *, soon: bool = False) -> Flow[None]:
         """

@@ -178,6 +178,28 @@ def test_acknowledged_tasks_have_no_result(
     assert stand.leftovers(queue) == []
 
 
+def test_a_task_acknowledged_twice_does_not_stand_for_another_one(
+    stand: Stand, client: Any, worker: Any, queue: str
+) -> None:
+    # given a batch of two, of which a worker acknowledges one, twice
+    first, second = client.bulk_add_tasks_to_queue(queue, ["a", "b"])
+    worker.get_tasks(queue)
+    worker.acknowledge_tasks(queue, [first, first])
+    # then it still holds the other one, which goes to somebody else when it gives it back
+    worker.release_tasks(queue)
+    assert stand.worker().get_tasks(queue) == [(second, "b")]
+
+
+def test_a_task_that_was_acknowledged_before_is_not_counted_again(
+    client: Any, worker: Any, queue: str
+) -> None:
+    task_ids = client.bulk_add_tasks_to_queue(queue, ["a", "b"])
+    worker.get_tasks(queue)
+    for _ in range(3):
+        worker.acknowledge_tasks(queue, task_ids)
+    assert client.get_queue_stats(queue).done == 2
+
+
 # --- Leases
 
 
@@ -197,6 +219,22 @@ def test_the_batch_of_a_dead_worker_goes_to_another(
     results = client.bulk_wait_for_task_results(queue, task_ids, timeout=5)
     assert results == ["second 0", "second 1", "second 2"]
     assert stand.leftovers(queue) == []
+
+
+def test_a_task_that_expired_with_its_worker_is_said_to_have_been_taken(
+    stand: Stand, client: Any, worker: Any, queue: str, caplog: Any
+) -> None:
+    # given a worker that is gone with a task, whose deadline passes before the lease
+    task_id = client.add_task_to_queue(queue, 1, expires=0.2)
+    assert worker.get_tasks(queue)
+    stand.pass_time(0.3)
+    stand.pass_leases(queue)
+    # when another one finds it
+    assert stand.worker().get_tasks(queue) == []
+    # then nobody is told that it was not performed
+    with pytest.raises(exceptions.TaskExpired, match="it may have been performed"):
+        client.wait_for_task_result(queue, task_id, timeout=5)
+    assert f"1 task in queue {queue} expired" in caplog.text
 
 
 def test_an_idle_worker_notices_that_another_died(

@@ -56,6 +56,20 @@ def test_the_time_is_that_of_the_whole(client: Any, worker: Any, queue: str) -> 
         next(results)
 
 
+def test_without_time_all_that_is_there_is_read(client: Any, worker: Any, queue: str) -> None:
+    # given many tasks, of which all but one of the first have ended
+    task_ids = client.bulk_add_tasks_to_queue(queue, range(2_100))
+    while tasks := worker.get_tasks(queue, 1000):
+        worker.bulk_return_task_results(queue, [task for task in tasks if task[1] != 5])
+    # when they are read without time to wait
+    found = list[Any]()
+    results = client.iter_task_results(queue, task_ids, timeout=0)
+    with pytest.raises(TimeoutError):
+        found.extend(results)
+    # then only that one is missing
+    assert set(task_ids) - {task_id for task_id, _ in found} == {task_ids[5]}
+
+
 def test_who_stops_early_loses_no_result(client: Any, worker: Any, queue: str) -> None:
     # given two results that are there
     task_ids = client.bulk_add_tasks_to_queue(queue, [1, 2])

@@ -20,7 +20,8 @@ from task_helpers.tasks import TaskStatus
 from tests.contract.backends import Stand
 
 TOKEN, OTHER, LEASE = b"t" * 16, b"o" * 16, 30_000
-OUTCOME = outcomes.encode_success(1, MsgpackSerializer())
+CODEC = MsgpackSerializer()
+OUTCOME = outcomes.start_of_success(CODEC) + CODEC.dumps(1)
 CANCELLED = outcomes.encode_failure(TaskCancelled())
 ENVELOPE = Header(MsgpackSerializer.codec).pack()
 
@@ -45,6 +46,12 @@ def test_adding_an_id_again_adds_nothing(ask: Ask) -> None:
     ask("add", added)
     ask("add", added, again=True)
     assert ask("take", TOKEN, 10, LEASE).tasks == added
+    # also one that has ended since
+    ids = [task_id for task_id, _ in added]
+    ends = Ends(Way.DONE, ids, [OUTCOME] * 3, [NO_CHANNEL] * 3)
+    assert ask("finish", TOKEN, [ends], last=True) == set()
+    ask("add", added, again=True)
+    assert ask("take", OTHER, 10, LEASE).tasks == []
 
 
 def test_the_same_token_gives_the_same_batch_with_a_fresh_lease(

@@ -31,7 +31,7 @@ def store() -> ScriptedStore:
 
 
 def success(value: Any) -> bytes:
-    return outcomes.encode_success(value, OPTIONS.codec)
+    return outcomes.start_of_success(OPTIONS.codec) + OPTIONS.codec.dumps(value)
 
 
 def envelope(data: Any = None, **header: Any) -> bytes:

@@ -139,7 +139,7 @@ def test_a_wrong_password_is_said_at_once(tmp_path: Path) -> None:
 
 
 class Deaf:
-    """A server that reads commands and hangs up when a script is called."""
+    """A server that reads commands and hangs up when a task is added."""
 
     def __init__(self) -> None:
         self.received = b""
@@ -157,7 +157,7 @@ class Deaf:
             with connection:
                 while data := connection.recv(65536):
                     self.received += data
-                    if b"EVALSHA" in data:
+                    if b"RPUSH" in data:
                         self.calls += 1
                         break
                     connection.sendall(b"+OK\r\n" * data.count(b"CLIENT"))
@@ -182,7 +182,7 @@ def test_one_attempt_of_ours_is_one_on_the_wire(deaf: Deaf) -> None:
         retry_on_error=[redis.ConnectionError],
     )
     courier = RedisClientTaskCourier(eager, retry_seconds=0)
-    # when a script is called once
+    # when a task is added once
     with pytest.raises(exceptions.CourierUnavailable):
         courier.add_task_to_queue(Q, 1)
     # then it was sent once, and in the older protocol

@@ -283,3 +283,25 @@ def test_a_task_is_cancelled_and_its_waiter_told_though_a_wrong_key_stands_there
     assert courier.cancel_task(Q, task_id)
     with pytest.raises(exceptions.TaskCancelled):
         courier.wait_for_task_result(Q, task_id, timeout=5)
+
+
+def test_callers_at_the_same_time_are_told_that_the_line_is_damaged(
+    courier: Any, redis_connection: redis.Redis, keys: QueueKeys
+) -> None:
+    # given a line of a wrong type
+    redis_connection.set(keys.pending, "not ours")
+    # when many threads call, whose tasks go along with those of others
+    calls = [in_thread(courier.call, Q, number, timeout=30) for number in range(30)]
+    # then each is told so at once, and nothing of their tasks stays
+    errors = [call.exception(10) for call in calls]
+    assert {type(error) for error in errors} == {exceptions.CourierError}
+    assert redis_connection.hlen(keys.tasks) == 0
+
+
+def test_nothing_is_added_to_a_damaged_line(
+    courier: Any, redis_connection: redis.Redis, keys: QueueKeys
+) -> None:
+    redis_connection.set(keys.pending, "not ours")
+    with pytest.raises(exceptions.CourierError, match="WRONGTYPE"):
+        courier.bulk_add_tasks_to_queue(Q, range(3))
+    assert redis_connection.hlen(keys.tasks) == 0

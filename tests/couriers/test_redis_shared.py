@@ -46,6 +46,9 @@ class HeldLink:
     def close(self) -> None:
         self._link.close()
 
+    def abort(self) -> None:
+        self._link.abort()
+
 
 @pytest.fixture
 def shared(redis_url: str) -> Iterator[Shared]:
@@ -142,7 +145,7 @@ def test_what_nobody_waits_for_goes_before_what_is_asked_later(
     # given small packets, and commands whose thread went on, between others
     monkeypatch.setattr(shared_module, "PACKET_BYTES", 1)
     threads = asking(shared, "leader", "before")
-    assert shared.exchange([("ECHO", "nobody's")], 5, lambda: None) == []
+    assert shared.exchange([("ECHO", "nobody's")], 5, lambda outcome: None) == []
     threads.append(in_thread(shared.exchange, [("ECHO", "after")], 5))
     wait_until(lambda: len(shared._waiting) == 3)
     # when all of them are sent
@@ -240,7 +243,12 @@ def test_many_threads_get_their_own_replies(shared: Shared) -> None:
 def posted(shared: Shared, *command: str) -> threading.Event:
     """Left to whoever leads; set when it failed."""
     failed = threading.Event()
-    assert shared.exchange([command], 5, failed.set) == []
+
+    def told(outcome: list[Any] | BaseException) -> None:
+        if not isinstance(outcome, list) or isinstance(outcome[0], Exception):
+            failed.set()
+
+    assert shared.exchange([command], 5, told) == []
     return failed
 
 
@@ -259,7 +267,7 @@ def test_who_needs_no_reply_does_not_wait(shared: Shared, held: HeldLink) -> Non
 
 def test_who_would_lead_next_stays(shared: Shared, held: HeldLink) -> None:
     [leader] = asking(shared, "a")
-    heir = in_thread(shared.exchange, [("ECHO", "b")], 5, lambda: None)
+    heir = in_thread(shared.exchange, [("ECHO", "b")], 5, lambda outcome: None)
     wait_until(lambda: shared._waiting)
     held.open.set()
     assert leader.result(5) == echoed("a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,7 @@ import redis
 
 from task_helpers.couriers._redis import subscription
 from task_helpers.couriers._redis.asking import Asking
-from task_helpers.couriers.redis import RedisClientWorkerTaskCourier
+from task_helpers.couriers.redis import RedisClientTaskCourier, RedisClientWorkerTaskCourier
 from task_helpers.effects import Listen
 from task_helpers.exceptions import CourierUnavailable
 from task_helpers.workers.base import BaseWorker
@@ -183,13 +184,27 @@ def test_a_process_that_only_adds_does_not_stay_subscribed(
     assert hints._subscription._link is None
 
 
+@pytest.mark.parametrize("options", [{}, {"priority": 5}], ids=["plain", "not"])
+def test_an_add_asks_a_silent_redis_for_no_longer_than_it_may(options: Any) -> None:
+    # given a Redis that takes everything and answers nothing
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        silent = redis.Redis(port=port, lib_name=None, lib_version=None)
+        courier, watch = RedisClientTaskCourier(silent, retry_seconds=0.1), Stopwatch()
+        # when a task is added
+        with pytest.raises(CourierUnavailable):
+            courier.add_task_to_queue(Q, 1, **options)
+    # then it is given up after one attempt: a socket waits for 5 s
+    assert watch.seconds < 8
+
+
 def test_what_was_only_handed_on_is_no_answer() -> None:
     # given a Redis that has been silent for longer than anybody asks it again
     asking = Asking("nowhere", retry_seconds=1)
     asking.health.note_outage(time.monotonic() - 5)
     assert asking.is_gone()
     # when commands go along with those of another thread
-    flow = asking.once([], unless=lambda: None)
+    flow = asking.once([], "add", lambda: ([], []), unless=lambda error: None)
     next(flow)
     with pytest.raises(StopIteration):
         flow.send([])

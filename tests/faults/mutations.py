@@ -189,7 +189,7 @@ class Mutations:
         pipeline.hset(self._keys.crashes, litter, litter)
 
     def _read_mutated_results(self) -> None:
-        good = outcomes.encode_success("result", CODEC)
+        good = outcomes.start_of_success(CODEC) + CODEC.dumps("result")
         bad = outcomes.encode_failure(ValueError("no"))
         fresh = ids.new_ids(RESULTS)
         with self._connection.pipeline(transaction=False) as pipeline:

@@ -122,8 +122,7 @@ class QueueModel(Places):
         batch.leased, batch.overdue = True, False
         live = [i for i in batch.ids if not self.tasks[i].overdue]
         for task_id in set(batch.ids).difference(live):
-            message = "the task was not taken before its deadline"
-            self._end(task_id, ("TaskExpired", message, self.tasks[task_id].attempts))
+            self._end(task_id, ("TaskExpired", "", self.tasks[task_id].attempts))
         for other in self._of(worker):  # held again, it is the new batch that a task belongs to
             other.owed = {i: None for i in other.owed if i not in live}
         batch.owed = dict.fromkeys(live)

@@ -30,7 +30,7 @@ class ClientVerbs(Admission):
         queue: str,
         tasks: Sequence[tuple[bytes, bytes]],
         place: Placement = IN_LINE,
-        unless: Callable[[], None] | None = None,
+        unless: Callable[[CourierError], None] | None = None,
         again: bool = False,
     ) -> Flow[None]:
         """The first chunk is admitted only if all of them fit, so a bulk add is all or nothing."""
@@ -39,7 +39,8 @@ class ClientVerbs(Admission):
             count = left if left == len(tasks) else 0
             left -= len(chunk)
             add = partial(self._add, queue, chunk, place, count)
-            yield from self._ask.query(add, partial(add, repeated=True))
+            repeat = partial(add, repeated=True)
+            yield from self._ask.query(repeat if again else add, repeat)
 
     def _add(
         self,

@@ -24,8 +24,7 @@ from task_helpers.couriers.parcels import IN_LINE, Buried, Way
 from task_helpers.couriers.stats import COUNTED, QueueStats
 from task_helpers.couriers.store import WORKER_FORGOTTEN_MS
 from task_helpers.effects import Flow
-from task_helpers.envelopes import NO_CHANNEL, open_envelope
-from task_helpers.exceptions import DeserializationError
+from task_helpers.envelopes import channel_of
 from task_helpers.ids import made_at_ms
 from task_helpers.tasks import TaskStatus
 
@@ -43,7 +42,7 @@ class UpkeepVerbs(Admission, Ending):
             task = rows.values_list("state", "envelope").first()
             if task is None or task[0] == State.RUNNING:
                 return self._outcomes(queue, [task_id]).get(task_id) == outcome
-            end = End(Way.FAILED, task_id, outcome, _channel_of(task[1]))
+            end = End(Way.FAILED, task_id, outcome, channel_of(task[1]))
             self._end(queue, [end], now)
             self._count(queue, [CANCELLED], now)
             self._tell.clients([end])
@@ -138,11 +137,3 @@ class UpkeepVerbs(Admission, Ending):
             count = lost.update(state=State.WAITING, token=None, note=None)
             self._tell.workers(queue)
             return count
-
-
-def _channel_of(envelope: bytes) -> bytes:
-    """Of a task that ends without having been opened by a worker."""
-    try:
-        return open_envelope(envelope)[0].channel
-    except DeserializationError:
-        return NO_CHANNEL

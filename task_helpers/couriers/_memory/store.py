@@ -28,6 +28,7 @@ from task_helpers.couriers.parcels import (
 from task_helpers.couriers.stats import QueueStats
 from task_helpers.couriers.store import WORKER_FORGOTTEN_MS
 from task_helpers.effects import Flow
+from task_helpers.exceptions import CourierError
 from task_helpers.ids import made_at_ms
 from task_helpers.outcomes import NOT_STORED
 from task_helpers.tasks import TaskStatus
@@ -62,11 +63,16 @@ class MemoryStore:
         queue: str,
         tasks: Sequence[tuple[bytes, bytes]],
         place: Placement = IN_LINE,
-        unless: Callable[[], None] | None = None,
+        unless: Callable[[CourierError], None] | None = None,
         again: bool = False,
     ) -> Flow[None]:
         at = self._server.place(queue)
-        return _step(lambda: self._add(at, tasks, place))
+        return _step(lambda: self._add(at, self._new(at, tasks) if again else tasks, place))
+
+    def _new(self, at: Place, tasks: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Those that have not ended."""
+        now = self._server.now()
+        return [task for task in tasks if at.queue.outcome(task[0], now) is None]
 
     def share(
         self, queue: str, task: tuple[bytes, bytes], key: bytes, place: Placement = IN_LINE

@@ -1,4 +1,4 @@
-"""The one retry loop: all the store sends is safe to repeat, so a lost reply is asked for again."""
+"""The one retry loop: what it sends again is safe to repeat, so no reply stays lost."""
 
 from __future__ import annotations
 
@@ -10,10 +10,23 @@ from typing import Any
 from redis.exceptions import NoScriptError, RedisError
 
 from task_helpers.couriers._outages import Health, pauses
-from task_helpers.couriers._redis.commands import Argument, Behind, Command, Pause, Send, script
+from task_helpers.couriers._redis.commands import (
+    Argument,
+    Behind,
+    Command,
+    Pause,
+    Script,
+    Send,
+    Told,
+    error_among,
+    script,
+)
 from task_helpers.couriers._redis.errors import passes, translated
 from task_helpers.effects import Flow
 from task_helpers.exceptions import CourierError
+
+Call = tuple[Sequence[bytes], Sequence[Argument]]
+"""Keys and arguments of a script."""
 
 
 class Asking:
@@ -78,43 +91,63 @@ class Asking:
           the script the moment that one unblocks. Not sent again on a repeat.
         - behind - goes along once.
         """
-        called = script(name)
-        blocking = [after] if after else []
+        called, blocking = script(name), [after] if after else []
         first = [*before, *blocking, called.by_digest(keys, arguments)]
 
-        def again(call: Callable[..., Command] = called.by_digest) -> list[Command]:
-            return [call(repeat_keys() if repeat_keys else keys, arguments)]
+        def again() -> Call:
+            return repeat_keys() if repeat_keys else keys, arguments
 
-        try:
-            replies = yield from self._ask(first, again, blocks, len(before), behind=behind)
-        except NoScriptError:
-            loading = again(called.by_source)
-            replies = yield from self._ask(loading, lambda: loading)
+        replies = yield from self._run(called, first, again, len(before), blocks, behind=behind)
         return replies[-1]
 
     def once(
         self,
         commands: Sequence[Command],
-        ignored: int = 0,
-        unless: Callable[[], None] | None = None,
-    ) -> Flow[list[Any] | None]:
+        name: str,
+        again: Callable[[], Call],
+        before: Sequence[Command] = (),
+        unless: Callable[[CourierError], None] | None = None,
+    ) -> Flow[Any]:
         """
-        As `commands`, of what must not be sent again: None where nobody knows whether it was done.
+        The last reply of commands that must not be sent twice: where it gets lost, that of a
+        script which makes sure of what they did.
 
-        - ignored - nobody needs so many of the first replies.
-        - unless - as in `Send`; no replies, where they only go along with those of others.
+        - again - keys and arguments for the script.
+        - before - as in `script`.
+        - unless - for a caller that waits then: there may be no reply, None, and this is called if
+          it is an error.
         """
-        asked_at = time.monotonic()
-        asked = Send(commands, 0, self._until - asked_at, unless)
+
+        def told(outcome: list[Any] | BaseException) -> None:
+            error = error_among(outcome[len(before) :]) if isinstance(outcome, list) else outcome
+            if unless and isinstance(error, Exception):
+                unless(self.named(error))
+
+        replies = yield from self._run(
+            script(name), [*before, *commands], again, len(before), told=told if unless else None
+        )
+        return replies[-1] if replies else None
+
+    def _run(
+        self,
+        called: Script,
+        first: Sequence[Command],
+        again: Callable[[], Call],
+        ignored: int,
+        blocks: float = 0,
+        told: Told | None = None,
+        behind: Behind | None = None,
+    ) -> Flow[list[Any]]:
+        """The replies; the script is called by its source where Redis has lost it."""
+
+        def repeat() -> list[Command]:
+            return [called.by_digest(*again())]
+
         try:
-            replies = _without_errors((yield asked)[ignored:], 0)
-        except (RedisError, OSError) as error:
-            if self._is_outage(error, asked_at):
-                return None
-            raise self.named(error) from None
-        if replies:
-            self.health.note_answer()
-        return replies
+            return (yield from self._ask(first, repeat, blocks, ignored, told, behind=behind))
+        except NoScriptError:
+            loading = [called.by_source(*again())]
+            return (yield from self._ask(loading, lambda: loading))
 
     def named(self, error: Exception) -> CourierError:
         """What users see of an error of Redis."""
@@ -126,16 +159,18 @@ class Asking:
         repeat: Callable[[], Sequence[Command]],
         blocks: float = 0,
         ignored: int = 0,
+        told: Told | None = None,
         comforts: int = 0,
         behind: Behind | None = None,
     ) -> Flow[list[Any]]:
         due = time.monotonic() + blocks
-        asked = Send(first, blocks, self._until - due, behind=behind)
+        asked = Send(first, blocks, self._until - due, told, behind)
         later: Iterator[float] | None = None
         while True:
             try:
                 replies = _without_errors((yield asked)[ignored:], comforts)
-                self.health.note_answer()
+                if replies:  # none where they only go along with those of others
+                    self.health.note_answer()
                 return replies
             except NoScriptError:
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -14,8 +15,8 @@ from task_helpers.couriers._redis.commands import Argument, Command, first_error
 from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers.parcels import IN_LINE, Looked, Placement
 from task_helpers.effects import Flow
-from task_helpers.envelopes import NO_CHANNEL, open_envelope
-from task_helpers.exceptions import CourierError, DeserializationError, QueueFull
+from task_helpers.envelopes import channel_of
+from task_helpers.exceptions import CourierError, QueueFull
 
 ANY_LENGTH = -1
 
@@ -40,7 +41,7 @@ class ClientVerbs(Admission):
         queue: str,
         tasks: Sequence[tuple[bytes, bytes]],
         place: Placement = IN_LINE,
-        unless: Callable[[], None] | None = None,
+        unless: Callable[[CourierError], None] | None = None,
         again: bool = False,
     ) -> Flow[None]:
         if again or place != IN_LINE or self._door.bounded:
@@ -67,18 +68,22 @@ class ClientVerbs(Admission):
         self,
         queue: str,
         tasks: Sequence[tuple[bytes, bytes]],
-        unless: Callable[[], None] | None,
+        unless: Callable[[CourierError], None] | None,
     ) -> Flow[None]:
         """
         By plain commands, for half of the price of the script: that one makes sure of more, and is
         called when their reply is lost.
         """
-        before, plain = self._forgotten(), _appending(self._of(queue), tasks)
-        replies = yield from self._ask.once([*before, *plain], len(before), unless)
-        if replies is None:
-            yield from self._add(queue, tasks, ANY_LENGTH, IN_LINE, again=True)
-        elif replies:
-            yield from self._undo_refused(queue, tasks, replies[-1])
+        keys = self._of(queue)
+        written = yield from self._ask.once(
+            _appending(keys, tasks),
+            "add",
+            lambda: self._adding(keys, tasks, ANY_LENGTH, IN_LINE, again=True),
+            self._forgotten(),
+            unless,
+        )
+        if isinstance(written, list):
+            yield from self._undo_refused(queue, tasks, written)
 
     def _undo_refused(
         self, queue: str, tasks: Sequence[tuple[bytes, bytes]], written: Sequence[Any]
@@ -111,24 +116,33 @@ class ClientVerbs(Admission):
         *sharing: bytes,
         again: bool = False,
     ) -> Flow[Any]:
-        keys, (task_ids, envelopes) = self._of(queue), zip(*tasks, strict=True)
-        rank, count, names = 100 - place.priority, len(tasks), keys.for_adding()
-        arguments = [room, rank, place.delay, place.due, count, *task_ids, *envelopes]
-        if sharing or place.weight != 1:
-            arguments += [place.weight, *sharing]
-
-        def with_buckets() -> list[bytes]:
-            return names + list(map(keys.bucket, task_ids))
-
+        adding = partial(self._adding, self._of(queue), tasks, room, place, *sharing)
         return (
             yield from self._ask.script(
                 "add",
-                with_buckets() if again else names,
-                arguments,
-                repeat_keys=with_buckets,
+                *adding(again=again),
+                repeat_keys=lambda: adding(again=True)[0],
                 before=self._forgotten(),
             )
         )
+
+    def _adding(
+        self,
+        keys: QueueKeys,
+        tasks: Sequence[tuple[bytes, bytes]],
+        room: int,
+        place: Placement,
+        *sharing: bytes,
+        again: bool,
+    ) -> tuple[list[bytes], list[Argument]]:
+        """Keys and arguments of the script."""
+        task_ids, envelopes = zip(*tasks, strict=True)
+        names = keys.for_adding() + (list(map(keys.bucket, task_ids)) if again else [])
+        rank, count = 100 - place.priority, len(tasks)
+        arguments = [room, rank, place.delay, place.due, count, *task_ids, *envelopes]
+        if sharing or place.weight != 1:
+            arguments += [place.weight, *sharing]
+        return names, arguments
 
     def _forgotten(self) -> list[Command]:
         """What was to be deleted soon goes along with the next tasks; else it expires by itself."""
@@ -156,18 +170,24 @@ class ClientVerbs(Admission):
 
     def look(self, queue: str, ids: Sequence[bytes]) -> Flow[Looked]:
         """Of many, most have ended or most have not: to read is a fifth of the script's price."""
-        looked = Looked((yield from self._ended(queue, ids)) if len(ids) > MANY else {}, [])
-        for chunk in chunks([i for i in ids if i not in looked.ended], len):
-            buckets = self._by_bucket(queue, chunk)
-            keys = [self._of(queue).tasks, *buckets]
-            arguments = list[Argument]()
-            for bucket in buckets.values():
-                arguments += [len(bucket), *bucket]
-            replies = yield from self._ask.script("look", keys, arguments)
-            known = list(zip(chain.from_iterable(buckets.values()), replies, strict=True))
-            looked.ended.update(pair for pair in known if isinstance(pair[1], bytes))
-            looked.gone.extend(task_id for task_id, reply in known if reply == GONE)
+        looked = Looked({}, [])
+        for chunk in chunks(ids, len):
+            if len(chunk) > MANY:
+                looked.ended.update((yield from self._ended(queue, chunk)))
+            if rest := [task_id for task_id in chunk if task_id not in looked.ended]:
+                ended, gone = yield from self._look(queue, rest)
+                looked.ended.update(ended)
+                looked.gone.extend(gone)
         return looked
+
+    def _look(self, queue: str, ids: Sequence[bytes]) -> Flow[Looked]:
+        buckets, arguments = self._by_bucket(queue, ids), list[Argument]()
+        for bucket in buckets.values():
+            arguments += [len(bucket), *bucket]
+        replies = yield from self._ask.script("look", [self._of(queue).tasks, *buckets], arguments)
+        known = list(zip(chain.from_iterable(buckets.values()), replies, strict=True))
+        ended = {task_id: reply for task_id, reply in known if isinstance(reply, bytes)}
+        return Looked(ended, [task_id for task_id, reply in known if reply == GONE])
 
     def forget(self, queue: str, ids: Sequence[bytes], *, soon: bool = False) -> Flow[None]:
         buckets = self._by_bucket(queue, ids)
@@ -185,7 +205,7 @@ class ClientVerbs(Admission):
             counts = keys.counts((yield from self.now()))
             names = [keys.tasks, keys.leases, keys.ranked, keys.delayed, keys.crashes]
             names += [keys.weights, keys.flights, counts]
-            channel = self._hint_channel(_channel_of(envelope))
+            channel = self._hint_channel(channel_of(envelope or b""))
             answer = yield from self._ask.script(
                 "cancel",
                 [*names, keys.bucket(task_id), *keys.batches(held)],
@@ -218,11 +238,3 @@ def _appending(keys: QueueKeys, tasks: Sequence[tuple[bytes, bytes]]) -> list[Co
 
 def _size(task: tuple[bytes, bytes]) -> int:
     return len(task[1])
-
-
-def _channel_of(envelope: bytes | None) -> bytes:
-    """Of a task that ends without having been opened by a worker."""
-    try:
-        return open_envelope(envelope or b"")[0].channel
-    except DeserializationError:
-        return NO_CHANNEL

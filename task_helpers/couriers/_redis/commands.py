@@ -43,26 +43,26 @@ class Send(Effect):
 
     - blocks - seconds for which the server may hold back the first reply.
     - within - seconds, beyond what it blocks, after which a reply is of no use any more.
-    - unless - given where nobody needs the replies, and the next thing the caller does is to wait:
-      then there may be none, and this is called if the commands fail.
+    - told - given where nobody needs the replies, and the next thing the caller does is to wait:
+      then there may be none, and this is called with them or with what went wrong.
     - behind - what goes along; only with commands that do not block.
     """
 
-    __slots__ = ("behind", "blocks", "commands", "unless", "within")
+    __slots__ = ("behind", "blocks", "commands", "told", "within")
 
     def __init__(
         self,
         commands: Sequence[Command],
         blocks: float = 0,
         within: float = math.inf,
-        unless: Callable[[], None] | None = None,
+        told: Told | None = None,
         behind: Behind | None = None,
     ) -> None:
         self.behind = behind
         self.commands = commands
         self.blocks = blocks
         self.within = within
-        self.unless = unless
+        self.told = told
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,12 @@ def transaction(*commands: Command) -> list[Command]:
 
 def first_error(replies: Iterable[Any]) -> Exception | None:
     return next((reply for reply in replies if isinstance(reply, Exception)), None)
+
+
+def error_among(replies: Sequence[Any]) -> Exception | None:
+    """Also of a transaction, whose last reply holds those of its commands."""
+    inner = replies[-1] if replies and isinstance(replies[-1], list) else ()
+    return first_error([*replies, *inner])
 
 
 def _read(name: str) -> bytes:

@@ -126,7 +126,7 @@ class Pool:
             link.send(packed(commands), within)
             replies = link.read(len(commands))
         except BaseException:
-            link.close()  # a late reply must not be read as that of the next command
+            link.abort()  # a late reply must not be read as that of the next command
             raise
         if is_demoted(replies):
             link.close()

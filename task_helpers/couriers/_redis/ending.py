@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from task_helpers.couriers._chunks import CHUNK_BYTES, CHUNK_TASKS, chunks
+from task_helpers.couriers._chunks import CHUNK_BYTES, CHUNK_TASKS, chunks, grouped_by
 from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers.parcels import Ends, Way
 from task_helpers.envelopes import NO_CHANNEL
@@ -50,16 +50,7 @@ def ids_by_channel(ends: Sequence[Ends]) -> dict[bytes, list[bytes]]:
     """Where nobody listens no hint goes."""
     ids: dict[bytes, list[bytes]] = {}
     for each in ends:
-        for channel, group in _grouped_by(each.channels, each.ids).items():
+        for channel, group in grouped_by(each.channels, each.ids).items():
             ids.setdefault(channel, []).extend(group)
     ids.pop(NO_CHANNEL, None)
     return ids
-
-
-def _grouped_by(keys: Sequence[bytes], items: Sequence[bytes]) -> dict[bytes, Sequence[bytes]]:
-    if keys[0] == keys[-1] and keys.count(keys[0]) == len(keys):  # as it is most of the time
-        return {keys[0]: items}
-    groups: dict[bytes, list[bytes]] = {}
-    for key, item in zip(keys, items, strict=True):
-        groups.setdefault(key, []).append(item)
-    return dict(groups)

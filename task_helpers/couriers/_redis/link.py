@@ -8,7 +8,9 @@ socket is ours: hiredis packs and parses, and nothing of the layers above is pai
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import hiredis
@@ -21,6 +23,9 @@ SHORTEST_TIMEOUT = 0.01
 """A socket timeout of 0 would mean not to wait at all."""
 
 READ_BYTES = 65_536
+
+AT_ONCE = struct.pack("ii", 1, 0)
+"""Of a socket that is closed: it forgets what was not sent."""
 
 
 class Connection(Protocol):
@@ -80,6 +85,15 @@ class Link:
     def patience(self, seconds: float) -> None:
         """For the reads that follow."""
         self._socket.settimeout(max(seconds, SHORTEST_TIMEOUT))
+
+    def abort(self) -> None:
+        """
+        As `close`, after an error: what is still on its way is not sent any more, or it could come
+        later than what is sent in its place.
+        """
+        with suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+        self.close()
 
     def close(self) -> None:
         self._connection.disconnect()

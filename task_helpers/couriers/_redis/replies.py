@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, cast
 
 import hiredis
@@ -13,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse
 
 from task_helpers.couriers._redis.commands import Command
-from task_helpers.couriers._redis.link import packed
+from task_helpers.couriers._redis.link import AT_ONCE, packed
 
 HANG_UP_SECONDS = 1.0
 
@@ -61,11 +63,17 @@ class Replies(asyncio.Protocol):
         self._outgoing.clear()
 
     def close(self) -> None:
-        """At once, whatever is on its way. In a closed loop the socket is all that is left."""
+        """
+        At once, and what is on its way is not sent any more. In a closed loop the socket is all
+        that is left.
+        """
+        wire = self._writer.get_extra_info("socket")
+        with suppress(OSError):
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
         try:
             self._transport.abort()
         except RuntimeError:
-            self._writer.get_extra_info("socket").shutdown(2)
+            wire.shutdown(socket.SHUT_RDWR)
 
     async def hang_up(self) -> None:
         """

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import redis
 
-from task_helpers.couriers._redis.commands import Behind, Command
+from task_helpers.couriers._redis.commands import Behind, Command, Told
 from task_helpers.couriers._redis.connections import SOCKET_TIMEOUT, Connector, is_demoted
 from task_helpers.couriers._redis.link import Link, packed
 from task_helpers.forks import restart_after_fork
@@ -28,12 +28,12 @@ class Request:
     """
     The commands of a thread that found another one leading, then what came of them.
 
-    - unless - see `Send`; None where the thread waits for the replies.
+    - told - see `Send`; None where the thread waits for the replies.
     """
 
-    __slots__ = ("count", "error", "leads", "packed", "replies", "signal", "unless")
+    __slots__ = ("count", "error", "leads", "packed", "replies", "signal", "told")
 
-    def __init__(self, packed: bytes, count: int, unless: Callable[[], None] | None = None) -> None:
+    def __init__(self, packed: bytes, count: int, told: Told | None = None) -> None:
         self.packed = packed
         self.count = count
         self.replies: list[Any] = []
@@ -41,14 +41,14 @@ class Request:
         self.leads = False
         self.signal = threading.Lock()
         self.signal.acquire()
-        self.unless = unless
+        self.told = told
 
     def done(self) -> None:
         """By the leader, when it has the replies, or knows that they do not come."""
-        if self.unless is None:
+        if self.told is None:
             self.signal.release()
-        elif self.error or any(isinstance(reply, Exception) for reply in self.replies):
-            self.unless()
+        else:
+            self.told(self.error or self.replies)
 
 
 class Shared:
@@ -69,16 +69,16 @@ class Shared:
         self,
         commands: Sequence[Command],
         within: float,
-        unless: Callable[[], None] | None = None,
+        told: Told | None = None,
         behind: Behind | None = None,
     ) -> list[Any]:
-        """As that of `Pool`; no replies where there is an `unless` and somebody else leads."""
+        """As that of `Pool`; no replies where there is a `told` and somebody else leads."""
         data, count, within = packed(commands), len(commands), min(max(within, 0.0), SOCKET_TIMEOUT)
         if self._led.acquire(blocking=False):
             return self._alone(data, count, within, behind)
         if behind:
             return self._with_all(data, count, within, behind)
-        return self._together(Request(data, count, unless), within)
+        return self._together(Request(data, count, told), within)
 
     def _alone(
         self, data: bytes, count: int, within: float, behind: Behind | None = None
@@ -135,11 +135,11 @@ class Shared:
         """
         with self._gathering:
             if not self._waiting:
-                request.unless = None  # who leads next must be here to lead
+                request.told = None  # who leads next must be here to lead
             self._waiting.append(request)
             request.leads = self._led.acquire(blocking=False)  # the leader may just have left
         if not request.leads:
-            if request.unless:
+            if request.told:
                 return False
             self._follow(request, within)
         return True
@@ -208,7 +208,7 @@ class Shared:
         """A late reply must not be read as that of the next command."""
         link, self._link = self._link, None
         if link:
-            link.close()
+            link.abort()
 
     def _pass_on(self) -> None:
         """To one who waits. What is left of those who do not is sent first."""
@@ -216,7 +216,7 @@ class Shared:
             if not self._waiting:
                 self._led.release()
                 return
-            heir = next((each for each in self._waiting if not each.unless), None)
+            heir = next((each for each in self._waiting if not each.told), None)
             orphan = None if heir else self._waiting[0]
             if heir:
                 heir.leads = True
@@ -229,7 +229,9 @@ class Shared:
 
     def close(self) -> None:
         if self._led.acquire(blocking=False):
-            self._hang_up()
+            link, self._link = self._link, None
+            if link:
+                link.close()
             self._pass_on()
 
 

@@ -30,9 +30,7 @@ class Transport:
         if isinstance(effect, Send):
             if effect.blocks:
                 return self._blocking.exchange(effect.commands, effect.blocks + effect.within)
-            return self._shared.exchange(
-                effect.commands, effect.within, effect.unless, effect.behind
-            )
+            return self._shared.exchange(effect.commands, effect.within, effect.told, effect.behind)
         if isinstance(effect, Listen):
             return self._hints.listen(effect)
         if isinstance(effect, Pause):

@@ -32,7 +32,7 @@ local ids_at = hints_at + 2 * hints
 local call, hinted_bytes = redis.call, 1000     -- larger outcomes do not travel in a hint
 local held = call('ZSCORE', l, token)
 local refused, buried, buried_at, counts, stored = {}, 0, nil, {}, {}
-local sparse = call('EXISTS', c, g, h, f, v) > 0   -- most of the time there is nothing of these
+local sparse = call('EXISTS', c, g, h, f) > 0  -- most of the time there is nothing of these
 local ended, gone = {}, {}                     -- kept where something is sparse
 
 local function leaves_batch(id)
@@ -84,9 +84,12 @@ local function succeed(way, ids)               -- all of them, or none
 end
 
 local function acknowledge(bucket, ids)         -- silently: what has a result by now is refused
+  local unfinished = sparse and call('HMGET', m, unpack(ids)) or {}
   local k = call('HDEL', m, unpack(ids))
-  counts.done = (counts.done or 0) + k
-  if sparse then for _, id in ipairs(ids) do note_end(id) end end
+  if k > 0 then counts.done = (counts.done or 0) + k end
+  for at, id in ipairs(ids) do
+    if unfinished[at] then note_end(id) end
+  end
   if k == #ids then return end
   for at, outcome in ipairs(redis.pcall('HMGET', bucket, unpack(ids))) do
     if outcome then refused[#refused + 1] = ids[at] end
@@ -123,7 +126,7 @@ local function count()                         -- for an hour; and of a backlog,
     local field = way == 'dead' and 'failed' or way
     if redis.pcall('HINCRBY', n_minute, field, k) == k then call('PEXPIRE', n_minute, 3660000) end
   end
-  local performed = #ended - (counts.expired or 0)    -- where nothing is sparse nobody reckons
+  local performed = (counts.done or 0) + (counts.failed or 0) + (counts.dead or 0)
   if performed > 0 and redis.pcall('HEXISTS', v, 'since') == 1 then
     redis.pcall('HINCRBY', v, 'ended', performed)
   end

@@ -189,7 +189,7 @@ def test_an_add_asks_a_silent_redis_for_no_longer_than_it_may(options: Any) -> N
     # given a Redis that takes everything and answers nothing
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        silent = redis.Redis(port=port, lib_name=None, lib_version=None)
+        silent = redis.Redis(port=port)
         courier, watch = RedisClientTaskCourier(silent, retry_seconds=0.1), Stopwatch()
         # when a task is added
         with pytest.raises(CourierUnavailable):

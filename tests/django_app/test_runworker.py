@@ -201,6 +201,11 @@ def test_another_courier_can_be_chosen(configured) -> None:
     assert couriers["other"].wait_for_task_result("sums", task_id, timeout=0) == 2
 
 
+def test_the_queue_may_stand_behind_the_options(on_memory) -> None:
+    on_memory({"sums": {}})
+    assert "on queue sums starts" in run("--burst", "--max-tasks", "1", "sums")
+
+
 def test_nothing_is_printed_at_verbosity_0(on_memory) -> None:
     on_memory({"sums": {}})
     assert run("sums", burst=True, verbosity=0) == ""
@@ -224,6 +229,8 @@ def test_a_project_that_logs_the_lines_gets_them_there_only(
     ("arguments", "text"),
     [
         (["sum"], "there is no queue 'sum': did you mean 'sums'? known: bulk_data_saving, sums, w"),
+        ([], "name a queue; known: bulk_data_saving, sums, waits"),
+        (["--burst"], "name a queue; known: bulk_data_saving, sums, waits"),
         (["sums", "--courier", "x"], "there is no courier 'x': known: default"),
         (["sums", "--batch-size", "1001"], "'1001' is not a whole number from 1 to 1000"),
         (["sums", "--iterations", "0"], "'0' is not a whole number above 0"),

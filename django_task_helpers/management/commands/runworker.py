@@ -8,13 +8,13 @@ from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from functools import partial
 from signal import Signals
-from typing import Any
+from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
-from django_task_helpers.conf import DEFAULT_ALIAS
+from django_task_helpers.conf import DEFAULT_ALIAS, known
 from django_task_helpers.couriers import couriers
 from django_task_helpers.management.commands._running import WorkerRun, stopping_text, write_at_once
 from django_task_helpers.management.commands._supervising import Supervision
@@ -53,7 +53,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add, count = parser.add_argument, _whole_number()
-        add("queue", help="the queue to work on")
+        add("queue", nargs="?", help="the queue to work on; without it the known ones are named")
         add("--burst", action="store_true", help=BURST_HELP)
         add("--iterations", type=count, metavar="N", help="stop after N batches")
         add("--max-tasks", type=count, metavar="N", help="stop after N tasks")
@@ -71,11 +71,11 @@ class Command(BaseCommand):
         add("--courier", metavar="ALIAS", help="a courier other than that of the queue")
         add("--reload", action="store_true", help="start anew when the code changes (development)")
 
-    def handle(self, *, queue: str, **options: Any) -> None:
+    def handle(self, *, queue: str | None, **options: Any) -> None:
         self._say_at_all = options["verbosity"] > 0
         _check_combination(options)
         try:
-            if code := self._run(queue, options):
+            if code := self._run(queue or _missing(), options):
                 sys.exit(code)
         except (UnknownQueue, ImproperlyConfigured, CourierError) as error:
             raise CommandError(_in_options(str(error), options)) from error
@@ -128,6 +128,10 @@ class Command(BaseCommand):
 
     def _complain(self, text: str) -> None:
         self.stderr.write(self.style.ERROR(text))
+
+
+def _missing() -> NoReturn:
+    raise CommandError(f"name a queue; {known(known_queues())}")
 
 
 def _fields(options: dict[str, Any]) -> dict[str, Any]:

@@ -66,7 +66,13 @@ class Worker:
         raise AssertionError(f"the process ended without the line {text!r}")
 
     def wait_until_taken(self, tasks: int) -> None:
-        wait_until(lambda: self._number("begun") >= tasks, PATIENCE)
+        try:
+            wait_until(lambda: self._number("begun") >= tasks, PATIENCE)
+        except AssertionError as error:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            begun, (printed, _) = self._number("begun"), self.process.communicate()
+            error.add_note(f"{begun} were begun; the process printed:\n{printed}")
+            raise
 
     def wait_until_told(self) -> None:
         """To stop, in the middle of a batch."""

@@ -78,10 +78,10 @@ def to_bytes(task_id: UUID | str) -> bytes:
 def all_to_bytes(task_ids: Iterable[UUID | str]) -> list[bytes]:
     """As `to_bytes` for each, for half of its price where all of them are a UUID."""
     task_ids = list(task_ids)
-    try:
-        return [task_id.int.to_bytes(ID_BYTES, "big") for task_id in task_ids]  # type: ignore[union-attr]
-    except AttributeError:
+    uuids = [task_id for task_id in task_ids if isinstance(task_id, UUID)]
+    if len(uuids) < len(task_ids):
         return list(map(to_bytes, task_ids))
+    return [task_id.int.to_bytes(ID_BYTES, "big") for task_id in uuids]
 
 
 def to_uuid(task_id: bytes) -> UUID:

@@ -98,7 +98,6 @@ class Awaited:
         if self._unlooked:
             left = QUIET_SECONDS if left is None else min(left, QUIET_SECONDS)
         news = yield Listen(self._waiter, left)
-
         if news is None:
             self._unlooked = []  # a sweep looks for all
             yield from self._sweep()

@@ -84,12 +84,11 @@ local function succeed(way, ids)               -- all of them, or none
 end
 
 local function acknowledge(bucket, ids)         -- silently: what has a result by now is refused
-  local unfinished = sparse and call('HMGET', m, unpack(ids)) or {}
+  for at, envelope in ipairs(sparse and call('HMGET', m, unpack(ids)) or {}) do
+    if envelope then note_end(ids[at]) end
+  end
   local k = call('HDEL', m, unpack(ids))
   if k > 0 then counts.done = (counts.done or 0) + k end
-  for at, id in ipairs(ids) do
-    if unfinished[at] then note_end(id) end
-  end
   if k == #ids then return end
   for at, outcome in ipairs(redis.pcall('HMGET', bucket, unpack(ids))) do
     if outcome then refused[#refused + 1] = ids[at] end

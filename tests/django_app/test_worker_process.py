@@ -70,8 +70,8 @@ class Worker:
             wait_until(lambda: self._number("begun") >= tasks, PATIENCE)
         except AssertionError as error:
             os.killpg(self.process.pid, signal.SIGKILL)
-            begun, (printed, _) = self._number("begun"), self.process.communicate()
-            error.add_note(f"{begun} were begun; the process printed:\n{printed}")
+            assert self.process.stdout
+            error.add_note(f"{self._number('begun')} were begun; {self.process.stdout.read()}")
             raise
 
     def wait_until_told(self) -> None:

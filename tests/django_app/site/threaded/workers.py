@@ -16,6 +16,9 @@ class ThreadedWorker(ClassicWorker):
     threads = 4
     told_to_stop = False
 
+    def setup(self):
+        connection.ensure_connection()  # a new file takes its journal from one connection at a time
+
     def stop(self):
         super().stop()
         self.told_to_stop = True

@@ -19,8 +19,8 @@ from uuid import UUID, SafeUUID
 ID_BYTES = 16
 
 TAIL_BYTES = 10
-RANDOM_BITS = bytes.fromhex("0fff3fffffffffffffff")
-FIXED_BITS = bytes.fromhex("70008000000000000000")
+RANDOM_BITS = 0x0FFF_3FFF_FFFF_FFFF_FFFF
+FIXED_BITS = 0x7000_8000_0000_0000_0000
 """Of a UUIDv7 behind its time: all is drawn by lot but the version and the variant."""
 
 AT_ONCE = 1_000
@@ -35,9 +35,17 @@ _UNKNOWN = SafeUUID.unknown
 
 def new_ids(count: int) -> list[bytes]:
     """Fresh ids, all of this millisecond: what can be done once for all of them is."""
-    head = (time.time_ns() // 1_000_000).to_bytes(6, "big")
+    now = time.time_ns() // 1_000_000
+    if count == 1:
+        return [_new_id(now)]
+    head = now.to_bytes(6, "big")
     drawn = b"".join([_tails(min(AT_ONCE, left)) for left in range(count, 0, -AT_ONCE)])
     return [head + drawn[at : at + TAIL_BYTES] for at in range(0, len(drawn), TAIL_BYTES)]
+
+
+def _new_id(now: int) -> bytes:
+    tail = int.from_bytes(os.urandom(TAIL_BYTES), "big") & RANDOM_BITS | FIXED_BITS
+    return (now << 8 * TAIL_BYTES | tail).to_bytes(ID_BYTES, "big")
 
 
 def _tails(count: int) -> bytes:
@@ -47,8 +55,8 @@ def _tails(count: int) -> bytes:
 
 
 @lru_cache(maxsize=16)
-def _repeated(bits: bytes, count: int) -> int:
-    return int.from_bytes(bits * count, "big")
+def _repeated(bits: int, count: int) -> int:
+    return int.from_bytes(bits.to_bytes(TAIL_BYTES, "big") * count, "big")
 
 
 def as_shared(task_id: bytes) -> bytes:
@@ -94,6 +102,8 @@ def to_uuid(task_id: bytes) -> UUID:
 
 def all_to_uuid(task_ids: Collection[bytes]) -> list[UUID]:
     """As `to_uuid` for each, for two thirds of its price: no step of the loops runs in Python."""
+    if len(task_ids) == 1:
+        return list(map(to_uuid, task_ids))
     made = list(map(_new_uuid, repeat(UUID, len(task_ids))))
     any(map(_set_int, made, map(int.from_bytes, task_ids)))
     any(map(_set_is_safe, made, repeat(_UNKNOWN)))

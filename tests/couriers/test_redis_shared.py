@@ -27,6 +27,7 @@ class HeldLink:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self.errors = link.errors
         self.packets = 0
         self.sent = b""
         self.open = threading.Event()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from redis.exceptions import NoScriptError, RedisError
@@ -68,7 +69,7 @@ class Asking:
         - blocks - as in `Send`.
         - comforts - so many of the last ones can be done without: None stands for an error.
         """
-        return self._ask(commands, lambda: commands, blocks, comforts=comforts)
+        return self._ask(commands, lambda _: commands, blocks, comforts=comforts)
 
     def script(
         self,
@@ -97,7 +98,8 @@ class Asking:
         def again() -> Call:
             return repeat_keys() if repeat_keys else keys, arguments
 
-        replies = yield from self._run(called, first, again, len(before), blocks, behind=behind)
+        repeat = partial(_repeated, called, again)
+        replies = yield from self._ask(first, repeat, blocks, len(before), behind=behind)
         return replies[-1]
 
     def once(
@@ -107,47 +109,29 @@ class Asking:
         again: Callable[[], Call],
         before: Sequence[Command] = (),
         unless: Callable[[CourierError], None] | None = None,
-    ) -> Flow[Any]:
+    ) -> Flow[list[Any]]:
         """
-        The last reply of commands that must not be sent twice: where it gets lost, that of a
-        script which makes sure of what they did.
+        The replies of commands that must not be sent twice: where they get lost, that of a script
+        which makes sure of what they did.
 
         - again - keys and arguments for the script.
         - before - as in `script`.
-        - unless - for a caller that waits then: there may be no reply, None, and this is called if
-          it is an error.
+        - unless - for a caller that waits then: there may be no replies, and this is called if
+          one is an error.
         """
+        told = partial(self._tell, unless, len(before)) if unless else None
+        repeat = partial(_repeated, script(name), again)
+        return self._ask([*before, *commands], repeat, ignored=len(before), told=told)
 
-        def told(outcome: list[Any] | BaseException) -> None:
-            error = error_among(outcome[len(before) :]) if isinstance(outcome, list) else outcome
-            if unless and isinstance(error, Exception):
-                unless(self.named(error))
-
-        replies = yield from self._run(
-            script(name), [*before, *commands], again, len(before), told=told if unless else None
-        )
-        return replies[-1] if replies else None
-
-    def _run(
+    def _tell(
         self,
-        called: Script,
-        first: Sequence[Command],
-        again: Callable[[], Call],
+        unless: Callable[[CourierError], None],
         ignored: int,
-        blocks: float = 0,
-        told: Told | None = None,
-        behind: Behind | None = None,
-    ) -> Flow[list[Any]]:
-        """The replies; the script is called by its source where Redis has lost it."""
-
-        def repeat() -> list[Command]:
-            return [called.by_digest(*again())]
-
-        try:
-            return (yield from self._ask(first, repeat, blocks, ignored, told, behind=behind))
-        except NoScriptError:
-            loading = [called.by_source(*again())]
-            return (yield from self._ask(loading, lambda: loading))
+        outcome: list[Any] | BaseException,
+    ) -> None:
+        error = error_among(outcome[ignored:]) if isinstance(outcome, list) else outcome
+        if isinstance(error, Exception):
+            unless(self.named(error))
 
     def named(self, error: Exception) -> CourierError:
         """What users see of an error of Redis."""
@@ -156,32 +140,39 @@ class Asking:
     def _ask(
         self,
         first: Sequence[Command],
-        repeat: Callable[[], Sequence[Command]],
+        repeat: Callable[[bool], Sequence[Command]],
         blocks: float = 0,
         ignored: int = 0,
         told: Told | None = None,
         comforts: int = 0,
         behind: Behind | None = None,
     ) -> Flow[list[Any]]:
-        due = time.monotonic() + blocks
+        """
+        The one loop; no generator stands between it and a verb, for whoever adds a single task.
+
+        - repeat - what is sent from the second time on. It is given whether Redis has lost the
+          script.
+        - ignored - so many of the first replies are nobody's.
+        """
+        due, lost_script = time.monotonic() + blocks, False
         asked = Send(first, blocks, self._until - due, told, behind)
         later: Iterator[float] | None = None
         while True:
             try:
-                replies = _without_errors((yield asked)[ignored:], comforts)
+                replies = _without_errors((yield asked), ignored, comforts)
                 if replies:  # none where they only go along with those of others
                     self.health.note_answer()
                 return replies
             except NoScriptError:
-                raise
+                lost_script = True
             except (RedisError, OSError) as error:
                 later = later or pauses(min(due + self._retry_seconds, self._until))
                 pause = next(later, None) if self._is_outage(error, due) else None
                 named = self.named(error)
                 if pause is None:
                     raise named from None
-            yield Pause(pause, named)
-            asked, ignored = Send(repeat(), 0, self._until - time.monotonic()), 0
+                yield Pause(pause, named)
+            asked, ignored = Send(repeat(lost_script), 0, self._until - time.monotonic()), 0
 
     def _is_outage(self, error: Exception, asked_at: float) -> bool:
         if passes(error):
@@ -190,7 +181,15 @@ class Asking:
         return False
 
 
-def _without_errors(replies: list[Any], comforts: int) -> list[Any]:
+def _repeated(called: Script, again: Callable[[], Call], is_lost: bool) -> list[Command]:
+    """By its source where Redis has lost the script."""
+    call = called.by_source if is_lost else called.by_digest
+    return [call(*again())]
+
+
+def _without_errors(replies: list[Any], ignored: int, comforts: int) -> list[Any]:
+    if ignored:
+        replies = replies[ignored:]
     needed = len(replies) - comforts
     for at, reply in enumerate(replies):
         if isinstance(reply, Exception):

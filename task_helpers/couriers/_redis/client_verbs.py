@@ -11,7 +11,7 @@ from typing import Any
 from task_helpers.couriers._chunks import chunks
 from task_helpers.couriers._lookout import Lookout
 from task_helpers.couriers._redis.admission import Admission
-from task_helpers.couriers._redis.commands import Argument, Command, first_error, transaction
+from task_helpers.couriers._redis.commands import Argument, Command, transaction
 from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers.parcels import IN_LINE, Looked, Placement
 from task_helpers.effects import Flow
@@ -45,10 +45,8 @@ class ClientVerbs(Admission):
         again: bool = False,
     ) -> Flow[None]:
         if again or place != IN_LINE or self._door.bounded:
-            yield from self._admit(queue, tasks, place, again)
-        else:
-            for chunk in chunks(tasks, _size):
-                yield from self._append(queue, chunk, unless)
+            return self._admit(queue, tasks, place, again)
+        return self._append(queue, tasks, unless)
 
     def _admit(
         self, queue: str, tasks: Sequence[tuple[bytes, bytes]], place: Placement, again: bool
@@ -75,25 +73,17 @@ class ClientVerbs(Admission):
         called when their reply is lost.
         """
         keys = self._of(queue)
-        written = yield from self._ask.once(
-            _appending(keys, tasks),
-            "add",
-            lambda: self._adding(keys, tasks, ANY_LENGTH, IN_LINE, again=True),
-            self._forgotten(),
-            unless,
-        )
-        if isinstance(written, list):
-            yield from self._undo_refused(queue, tasks, written)
+        for chunk in chunks(tasks, _size):
+            again = partial(self._adding, keys, chunk, ANY_LENGTH, IN_LINE, again=True)
+            commands, forgotten = _appending(keys, chunk), self._forgotten()
+            replies = yield from self._ask.once(commands, "add", again, forgotten, unless)
+            if replies and (error := _refused(replies[-1])):
+                yield from self._undo(keys, chunk)
+                raise self._ask.named(error)
 
-    def _undo_refused(
-        self, queue: str, tasks: Sequence[tuple[bytes, bytes]], written: Sequence[Any]
-    ) -> Flow[None]:
+    def _undo(self, keys: QueueKeys, tasks: Sequence[tuple[bytes, bytes]]) -> Flow[None]:
         """Nothing may be added in part: a transaction goes on where a key has a wrong type."""
-        in_line, _, stored = written  # without the mark an idle worker comes a little later
-        if error := first_error([in_line, stored]):
-            names = [task_id for task_id, _ in tasks]
-            yield from self._ask.commands([("HDEL", self._of(queue).tasks, *names)])
-            raise self._ask.named(error)
+        yield from self._ask.commands([("HDEL", keys.tasks, *[task_id for task_id, _ in tasks])])
 
     def share(
         self, queue: str, task: tuple[bytes, bytes], key: bytes, place: Placement = IN_LINE
@@ -234,6 +224,16 @@ def _appending(keys: QueueKeys, tasks: Sequence[tuple[bytes, bytes]]) -> list[Co
         ("ZADD", keys.wake, 0, b"0"),
         ("HSET", keys.tasks, *chain.from_iterable(tasks)),
     )
+
+
+def _refused(reply: Any) -> Exception | None:
+    """What `_appending` could not do. That of a script, which was called in its place, is none."""
+    if not isinstance(reply, list):
+        return None
+    in_line, _, stored = reply  # without the mark an idle worker comes a little later
+    if isinstance(in_line, Exception):
+        return in_line
+    return stored if isinstance(stored, Exception) else None
 
 
 def _size(task: tuple[bytes, bytes]) -> int:

@@ -128,7 +128,7 @@ class Pool:
         except BaseException:
             link.abort()  # a late reply must not be read as that of the next command
             raise
-        if is_demoted(replies):
+        if link.errors.demoted:
             link.close()
         else:
             self._idle.append(link)
@@ -143,11 +143,3 @@ class Pool:
     def close(self) -> None:
         while self._idle:
             self._idle.pop().close()
-
-
-def is_demoted(replies: Sequence[Any]) -> bool:
-    """After a failover: connect anew, to the new master."""
-    for reply in replies:  # noqa: SIM110 - a generator would take longer than all of it
-        if isinstance(reply, redis.exceptions.ReadOnlyError):
-            return True
-    return False

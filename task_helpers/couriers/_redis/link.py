@@ -39,19 +39,41 @@ class Connection(Protocol):
     def disconnect(self) -> None: ...
 
 
+class Errors:
+    """
+    Makes the errors of a connection.
+
+    - demoted - whether one said that this is no master any more: connect anew, to the new one.
+    """
+
+    def __init__(self) -> None:
+        self.demoted = False
+
+    def __call__(self, text: str) -> redis.RedisError:
+        error = reply_error(text)
+        self.demoted |= isinstance(error, redis.exceptions.ReadOnlyError)
+        return error
+
+
 class Link:
-    """Used by one thread at a time. After an error or an interruption it can only be closed."""
+    """
+    Used by one thread at a time. After an error or an interruption it can only be closed.
+
+    - errors - what those that were read say of the server.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._socket = connection._sock
-        self._reader = hiredis.Reader(replyError=reply_error, protocolError=redis.InvalidResponse)
+        self._patience = connection._sock.gettimeout()
+        self.errors = Errors()  # not a method: no cycle may keep a reader alive
+        self._reader = hiredis.Reader(replyError=self.errors, protocolError=redis.InvalidResponse)
         self._owed: tuple[int, Told] | None = None  # so many replies come before all others
         self._behind: tuple[int, Told] | None = None  # the same, but behind what was sent just now
 
     def send(self, packed: bytes, seconds: float) -> None:
         """Raises `TimeoutError` when the other end takes nothing for so many seconds."""
-        self._socket.settimeout(max(seconds, SHORTEST_TIMEOUT))
+        self.patience(seconds)
         self._socket.sendall(packed)
 
     def send_behind(self, commands: Sequence[Command], told: Told) -> None:
@@ -66,25 +88,40 @@ class Link:
         """The replies of the last commands, see `reply`; before them those that are owed."""
         if self._owed:
             owed, told = self._owed
-            told([self.reply() for _ in range(owed)])
+            told(self._replies(owed))
         self._owed, self._behind = self._behind, None
-        return [self.reply() for _ in range(count)]
+        return self._replies(count)
+
+    def _replies(self, count: int) -> list[Any]:
+        replies: list[Any] = []
+        gets = self._reader.gets
+        while len(replies) < count:
+            if (reply := gets()) is False:
+                self._receive()
+            else:
+                replies.append(reply)
+        return replies
 
     def reply(self) -> Any:
         """
         The next reply, an error of the server as a value. Raises `TimeoutError` when nothing has
         come for the seconds of the last `send` or `patience`: what came of it until then is kept.
         """
-        while (reply := self._reader.gets()) is False:
-            data = self._socket.recv(READ_BYTES)
-            if not data:
-                raise redis.ConnectionError("Redis closed the connection")
-            self._reader.feed(data)
+        [reply] = self._replies(1)
         return reply
 
+    def _receive(self) -> None:
+        data = self._socket.recv(READ_BYTES)
+        if not data:
+            raise redis.ConnectionError("Redis closed the connection")
+        self._reader.feed(data)
+
     def patience(self, seconds: float) -> None:
-        """For the reads that follow."""
-        self._socket.settimeout(max(seconds, SHORTEST_TIMEOUT))
+        """For what follows; the system is only told of what is new."""
+        seconds = max(seconds, SHORTEST_TIMEOUT)
+        if seconds != self._patience:
+            self._socket.settimeout(seconds)
+            self._patience = seconds
 
     def abort(self) -> None:
         """

@@ -16,7 +16,7 @@ from typing import Any
 import redis
 
 from task_helpers.couriers._redis.commands import Behind, Command, Told
-from task_helpers.couriers._redis.connections import SOCKET_TIMEOUT, Connector, is_demoted
+from task_helpers.couriers._redis.connections import SOCKET_TIMEOUT, Connector
 from task_helpers.couriers._redis.link import Link, packed
 from task_helpers.forks import restart_after_fork
 
@@ -96,8 +96,7 @@ class Shared:
                 behind.told(error)
             raise
         else:
-            if is_demoted(replies):
-                self._hang_up()
+            self._check(link)
             return replies
         finally:
             self._pass_on()
@@ -169,14 +168,13 @@ class Shared:
             link = self._sent(b"".join([each.packed for each in packet]), within)
             for each in packet:
                 each.replies = link.read(each.count)
+            self._check(link)
         except BaseException as error:
             self._hang_up()
             _fail(packet, error)
             if not isinstance(error, Exception):
                 raise
         finally:
-            if any(is_demoted(each.replies) for each in packet):
-                self._hang_up()
             for each in packet:
                 if each is not request:
                     each.done()
@@ -203,6 +201,10 @@ class Shared:
             link = self._link = self._connector.link(within)
         link.send(data, within)
         return link
+
+    def _check(self, link: Link) -> None:
+        if link.errors.demoted:
+            self._hang_up()
 
     def _hang_up(self) -> None:
         """A late reply must not be read as that of the next command."""

@@ -22,7 +22,7 @@ def crowd(context: Context, journal: str) -> list[Figure]:
     Threads await a backlog before the first worker is there; then all work while as many tasks are
     being added. To look for all of them takes longer than the pause between two looks.
     """
-    count, batch, part = context.scaled((5_000, 50, 250), (100_000, 500, 1_000))
+    count, batch, part = context.scaled((3_000, 50, 250), (100_000, 500, 1_000))
     with (
         context.server(journal=journal) as server,
         context.field(server=server, lease=30.0, batch=batch) as field,

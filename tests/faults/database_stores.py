@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
@@ -17,7 +17,9 @@ from django_task_helpers.couriers.database import (
     DatabaseWorkerTaskCourier,
 )
 from tests.support.databases import bare_database, database
-from tests.support.postgres import PostgresServer
+
+if TYPE_CHECKING:
+    from tests.support.postgres import PostgresServer
 
 UNFINISHED = (models.Task, models.Batch, models.SharedKey)
 """Tables with no rows of a queue whose tasks have all ended."""
@@ -82,11 +84,17 @@ def opened(kind: str, folder: Path, settings: dict[str, str]) -> Iterator[Databa
     - settings - of a file: `journal`, "wal" by default.
     """
     with ExitStack() as stack:
-        server = stack.enter_context(PostgresServer()) if kind == "postgres" else None
+        server = stack.enter_context(_postgres()) if kind == "postgres" else None
         file, journal = folder / "tasks.sqlite3", settings.get("journal", "wal")
         address = environment.database(server.url) if server else _sqlite(file, journal)
         alias = stack.enter_context(database(f"faults {folder}", **address))
         yield DatabaseStore(kind, alias, address, server)
+
+
+def _postgres() -> PostgresServer:
+    from tests.support.postgres import PostgresServer  # here: worker processes need none
+
+    return PostgresServer()
 
 
 def _sqlite(file: Path, journal: str) -> dict[str, Any]:

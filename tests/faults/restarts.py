@@ -31,7 +31,7 @@ def run(context: Context) -> list[Figure]:
 
 def rolling_restarts(context: Context) -> list[Figure]:
     """Two services of two worker processes each, one of which is always at work."""
-    restarts = context.scaled(8, 100)
+    restarts = context.scaled(6, 100)
     job = {"batch": BATCH, "batch_seconds": BATCH_SECONDS, "processes": 2}
     with context.field(**job) as field:
         services = [field.start(), field.start()]

@@ -58,8 +58,8 @@ def _module(kind: str) -> Any:
 
 
 def _set_django_up() -> None:
-    """Does nothing where it is, as in a test."""
+    """Does nothing where it is."""
     if str(TEST_PROJECT) not in sys.path:
         sys.path.append(str(TEST_PROJECT))
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.faults.settings")
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.faults.settings"
     django.setup()

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
-from pytest_django.plugin import DjangoDbBlocker
 
 from tests.faults.families import NAMES, run_family
-from tests.faults.report import table
+from tests.faults.report import Outcome, table
 
 SEED = int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(10**6))
 
+SIDE_BY_SIDE = 2
+"""Because most of the time is waiting; in processes, as each has clocks and logs of its own."""
 
-@pytest.mark.usefixtures("django_db_setup")
+
+@pytest.fixture(scope="module")
+def outcomes(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Outcome]]]:
+    """Of the families that this run is about."""
+    ours = [item for item in request.session.items if item.path == request.path]
+    names = [item.callspec.params["name"] for item in ours]
+    pool = ProcessPoolExecutor(SIDE_BY_SIDE, get_context("spawn"), max_tasks_per_child=1)
+    try:
+        yield {name: pool.submit(run_family, name, SEED, full=False) for name in names}
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_every_promise_is_kept(name: str, django_db_blocker: DjangoDbBlocker) -> None:
-    with django_db_blocker.unblock():
-        outcome = run_family(name, SEED, full=False)
+def test_every_promise_is_kept(name: str, outcomes: dict[str, Future[Outcome]]) -> None:
+    outcome = outcomes[name].result()
     assert outcome.kept, f"FAULTS_SEED={SEED}\n{table(outcome)}"

@@ -10,7 +10,7 @@ from tests.faults.report import Figure, at_least, exactly, none
 
 
 def run(context: Context) -> list[Figure]:
-    rounds, few = context.scaled((6, 3), (200, 40))
+    rounds, few = context.scaled((4, 2), (200, 40))
     with context.server() as server:
         overtaken = run_lanes(context, server, rounds, Lane.overtaken)
         failing = run_lanes(context, server, few, Lane.failing)

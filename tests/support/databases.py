@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
 from config import environment
-from tests.support.database_servers import DatabaseServer
+
+if TYPE_CHECKING:  # worker processes come here too, and start sooner without
+    from tests.support.database_servers import DatabaseServer
 
 APP = "django_task_helpers"
 

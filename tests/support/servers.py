@@ -9,7 +9,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 import redis
 
 from tests.support.waiting import wait_until
@@ -49,6 +48,8 @@ class RedisServer:
     ) -> None:
         program = redis_server()
         if program is None:
+            import pytest  # here, as worker processes start sooner without it
+
             pytest.skip("no redis-server is installed")
         self.port = port or free_port()
         self._folder = folder

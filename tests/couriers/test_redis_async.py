@@ -47,11 +47,12 @@ def connections(redis_connection: redis.Redis, prefix: str) -> Connections:
 @pytest.fixture(autouse=True)
 def no_noise() -> Iterator[None]:
     """Nothing is left to the collector, which complains."""
-    gc.collect()  # what other tests left is not this one's
+    gc.freeze()  # what other tests left is not this one's, and takes long to search
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
         yield
         gc.collect()
+    gc.unfreeze()
     assert [str(w.message) for w in caught if issubclass(w.category, ResourceWarning)] == []
 
 

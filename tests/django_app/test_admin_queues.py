@@ -59,6 +59,12 @@ def silent_url() -> Iterator[str]:
         yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"
 
 
+@pytest.fixture(autouse=True)
+def quick_passwords(settings: Any) -> None:
+    """Every test makes a user, and a password is slow to hash by design."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture
 def configure(settings: Any, redis_url: str, prefix: str) -> Iterator[Any]:
     """Sets TASK_HELPERS: the courier "default" on the test's Redis, others by their URLs."""

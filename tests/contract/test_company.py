@@ -12,7 +12,7 @@ from tests.support.waiting import in_thread
 
 
 def take_one(worker: Any, queue: str) -> Any:
-    [(task_id, _)] = worker.bulk_wait_for_tasks(queue, 1, timeout=5, beside=True)
+    [(task_id, _)] = worker.bulk_wait_for_tasks(queue, 1, timeout=0, beside=True)
     return task_id
 
 

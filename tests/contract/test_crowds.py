@@ -18,7 +18,7 @@ from task_helpers.retries import RetryPolicy
 from tests.contract.backends import Stand
 from tests.support.waiting import in_thread
 
-CLIENTS, WORKERS, ROUNDS, PATIENCE = 4, 4, 10, 30
+CLIENTS, WORKERS, ROUNDS, PATIENCE = 4, 4, 5, 30
 ONCE_MORE = RetryPolicy(max_attempts=1000, retry_delay=0.001)
 SEED = random.SystemRandom().randrange(10**6)
 

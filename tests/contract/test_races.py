@@ -12,7 +12,7 @@ import pytest
 from tests.contract.backends import Stand
 from tests.support.waiting import in_thread
 
-RACERS, TASKS, PATIENCE = 4, 40, 30
+RACERS, TASKS, PATIENCE = 4, 20, 30
 SEED = random.SystemRandom().randrange(10**6)
 
 

@@ -21,7 +21,7 @@ from tests.contract.backends import Backend, MemoryStand, Stand
 
 QUEUE, STEPS, LONG = "random", 200, 10**6
 FIRST_SEED = int(os.environ.get("RANDOM_SEED") or random.SystemRandom().randrange(10**6))
-SEEDS = range(FIRST_SEED, FIRST_SEED + int(os.environ.get("RANDOM_RUNS", "5")))
+SEEDS = range(FIRST_SEED, FIRST_SEED + int(os.environ.get("RANDOM_RUNS", "2")))
 
 
 class Life:

@@ -13,7 +13,7 @@ from django_task_helpers.couriers.database import DatabaseClientTaskCourier
 from tests.support.databases import sqlite
 from tests.support.programs import running
 
-QUEUE, WORKERS, TASKS, BATCH, PATIENCE = "shared", 4, 4_000, 20, 60
+QUEUE, WORKERS, TASKS, BATCH, PATIENCE = "shared", 4, 2_000, 20, 60
 
 
 @pytest.mark.parametrize("journal", ["wal", "delete"])
@@ -32,7 +32,7 @@ def test_four_workers_share_the_work_of_a_file(
         for worker in workers:
             assert worker.stdout is not None
             assert worker.stdout.readline() == "ready\n"
-        # when a client adds tasks, for two hundred batches, and waits for their results
+        # when a client adds tasks, for a hundred batches, and waits for their results
         client = DatabaseClientTaskCourier(alias)
         task_ids = client.bulk_add_tasks_to_queue(QUEUE, range(TASKS))
         results = client.bulk_wait_for_task_results(QUEUE, task_ids, timeout=PATIENCE)

@@ -37,7 +37,7 @@ from tests.support.waiting import Stopwatch, in_thread, wait_until
 Q = "mail"
 DATABASE = "django_task_helpers.couriers.database.DatabaseClientWorkerTaskCourier"
 USING = "tasks"
-TRIES = 1_000
+TRIES = 500
 
 AT_ONCE = 1.0
 """Seconds: less than any timeout here."""

@@ -285,8 +285,8 @@ def test_who_waits_asks_once_a_second(courier: Any, monkeypatch: pytest.MonkeyPa
     # given a worker and a waiter who have nothing to do
     task_id = courier.add_task_to_queue("other", 1)
     idle = [
-        own(courier.bulk_wait_for_tasks, Q, 10, 5),
-        own(courier.wait_for_task_result, "other", task_id, timeout=5),
+        own(courier.bulk_wait_for_tasks, Q, 10, 3),
+        own(courier.wait_for_task_result, "other", task_id, timeout=3),
     ]
     wait_until(lambda: listeners() and channels_heard(2))
     asked_for = [0]
@@ -302,4 +302,4 @@ def test_who_waits_asks_once_a_second(courier: Any, monkeypatch: pytest.MonkeyPa
         with pytest.raises(TimeoutError):
             waiter.result(10)
     # then each has asked once in each of them
-    assert 4 <= asked_for[0] <= 14
+    assert 2 <= asked_for[0] <= 10

@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from task_helpers.exceptions import TaskExpired
-from tests.faults.context import Context, Field
+from tests.faults.context import PATIENCE, Context, Field
 from tests.faults.load import last, named, unharmed
 from tests.faults.programs import Program
 from tests.faults.report import Figure, at_least, none
 from tests.faults.skewed import clock_off_by
 from tests.faults.worker import Job, f
+from tests.support.waiting import wait_until
 
 HOUR = 3600.0
 LEASE = 1.0
@@ -41,6 +42,7 @@ def skewed(context: Context, client: float, worker: float) -> list[Figure]:
             expired = _expires_in_time(field)
             late = stack.enter_context(Program(field.log, *arguments))
             field.start()
+            wait_until(lambda: _present(field) == 2, PATIENCE)
             field.await_results(field.add(count))
             field.await_results(field.add(50, delay=0.3))
             answered = sum(_calls(field) for _ in range(20))
@@ -57,6 +59,11 @@ def skewed(context: Context, client: float, worker: float) -> list[Figure]:
             ]
         hours = f"client {client / HOUR:+.0f} h, worker {worker / HOUR:+.0f} h"
         return named(hours, figures)
+
+
+def _present(field: Field) -> int:
+    """How many workers have said that they are there."""
+    return len(field.client.get_queue_stats(field.queue).workers)
 
 
 def _calls(field: Field) -> bool:

@@ -83,9 +83,14 @@ def channel_of(envelope: bytes) -> bytes:
     return channel if len(channel) == len(NO_CHANNEL) else NO_CHANNEL
 
 
-def shared_channel(envelopes: Iterable[bytes]) -> bytes | None:
-    """The one of all of them, which are at least one; None: they differ, or have none."""
-    channels = {envelope[_CHANNEL] for envelope in envelopes}
+def heads_of(envelopes: Iterable[bytes]) -> set[bytes]:
+    """The packed headers, each once: tasks that were added together have the same."""
+    return {envelope[:HEADER_BYTES] for envelope in envelopes}
+
+
+def shared_channel(heads: Iterable[bytes]) -> bytes | None:
+    """The one in all of them, which are at least one; None: they differ, or have none."""
+    channels = {head[_CHANNEL] for head in heads}
     channel = channels.pop()
     return None if channels or len(channel) != len(NO_CHANNEL) else channel
 

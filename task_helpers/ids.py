@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from itertools import repeat
+from typing import cast
 from uuid import UUID, SafeUUID
 
 ID_BYTES = 16
@@ -86,10 +87,9 @@ def to_bytes(task_id: UUID | str) -> bytes:
 def all_to_bytes(task_ids: Iterable[UUID | str]) -> list[bytes]:
     """As `to_bytes` for each, for half of its price where all of them are a UUID."""
     task_ids = list(task_ids)
-    uuids = [task_id for task_id in task_ids if isinstance(task_id, UUID)]
-    if len(uuids) < len(task_ids):
+    if set(map(type, task_ids)) != {UUID}:
         return list(map(to_bytes, task_ids))
-    return [task_id.int.to_bytes(ID_BYTES, "big") for task_id in uuids]
+    return [task_id.int.to_bytes(ID_BYTES, "big") for task_id in cast(list[UUID], task_ids)]
 
 
 def to_uuid(task_id: bytes) -> UUID:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final, TypeVar, overload
 
 from task_helpers.durations import Duration
@@ -187,8 +187,16 @@ def _short(value: object) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
-def with_function_name(task_data: Any) -> Any:
-    """The same task_data with a callable under "function" replaced by its registered name."""
-    if isinstance(task_data, dict) and callable(function := task_data.get("function")):
+def with_function_names(tasks_data: Iterable[Any]) -> list[Any]:
+    """The same, each with a callable under "function" replaced by its registered name."""
+    return [
+        _with_function_name(data) if isinstance(data, dict) and "function" in data else data
+        for data in tasks_data
+    ]
+
+
+def _with_function_name(task_data: dict[Any, Any]) -> dict[Any, Any]:
+    function = task_data["function"]
+    if callable(function):
         return {**task_data, "function": registry.name_of(function)}
     return task_data

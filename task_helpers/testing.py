@@ -21,7 +21,7 @@ from task_helpers import ids
 from task_helpers.couriers.base import TaskCourier, WorkerTaskCourier
 from task_helpers.envelopes import open_envelope
 from task_helpers.plurals import counted
-from task_helpers.registry import with_function_name
+from task_helpers.registry import with_function_names
 from task_helpers.tasks import Task
 from task_helpers.workers.base import BaseWorker
 
@@ -50,7 +50,7 @@ def assert_enqueued(
       registered function under "function" stands for its name, as where the task is added.
     - count - exactly how many, 0: none; None: one or more.
     """
-    task_data = with_function_name(task_data)
+    [task_data] = with_function_names([task_data])
     tasks = [data for _, data in all_enqueued(courier, queue_name)]
     found = sum(task_data is ANYTHING or data == task_data for data in tasks)
     if found == 0 if count is None else found != count:

@@ -69,7 +69,7 @@ class Awaited:
         self._is_added = False
         if not isinstance(error, CourierUnavailable):
             self._refused = error
-        self._store.lookout.tell((task_id, NOT_STORED) for task_id in self._tasks)
+        self._store.lookout.tell(dict.fromkeys(self._tasks, NOT_STORED))
 
     def look(self) -> Flow[None]:
         """For tasks that may have ended before anybody listened."""
@@ -130,9 +130,11 @@ class Awaited:
             yield from self._withdraw()
             raise self._refused
         wanted = {i: outcome for i, outcome in news.items() if i in self._missing}
+        if all(wanted.values()):
+            self._settle(wanted)
+            return
         self._settle({i: outcome for i, outcome in wanted.items() if outcome})
-        if doubtful := [i for i, outcome in wanted.items() if not outcome]:
-            yield from self._make_sure(doubtful)
+        yield from self._make_sure([i for i, outcome in wanted.items() if not outcome])
 
     def _withdraw(self) -> Flow[None]:
         """What was refused may have been added in part, where a key in the store is damaged."""
@@ -159,9 +161,9 @@ class Awaited:
         try:
             for queue, missing in lookout.awaited().items():
                 looked = yield from store.look(queue, missing)
-                lookout.tell(looked.ended.items())
+                lookout.tell(looked.ended)
                 # whoever waits for a lost one makes sure by itself
-                lookout.tell((task_id, NOT_STORED) for task_id in looked.gone)
+                lookout.tell(dict.fromkeys(looked.gone, NOT_STORED))
         except CourierUnavailable as error:
             if store.is_gone():
                 lookout.tell_all(error)

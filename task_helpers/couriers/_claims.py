@@ -6,8 +6,10 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from task_helpers.couriers._chunks import grouped
+from task_helpers.ids import all_to_bytes, to_bytes
 
 
 @dataclass(eq=False, slots=True)
@@ -16,6 +18,8 @@ class Claim:
     One batch.
 
     - tasks - the envelopes of those that have no end yet, by id.
+    - task_ids - those of all, in their order, as their worker got them; [] where some are kept
+      from it.
     - channel - where the clients of all tasks listen; None: they differ.
     - suspects - a worker died with these tasks.
     - ending - its ends are on their way: nobody performs it any more, and nobody else must.
@@ -26,13 +30,14 @@ class Claim:
     token: bytes
     until: float
     tasks: dict[bytes, bytes] = field(default_factory=dict)
+    task_ids: list[UUID] = field(default_factory=list)
     channel: bytes | None = None
     suspects: bool = False
     ending: bool = False
 
-    def ends_with(self, ids: Iterable[bytes]) -> bool:
+    def ends_with(self, ids: Sequence[bytes]) -> bool:
         """Whether none of its tasks is left when these have ended."""
-        return self.tasks.keys() <= set(ids)
+        return list(self.tasks) == ids or self.tasks.keys() <= set(ids)
 
 
 class Claims:
@@ -50,6 +55,16 @@ class Claims:
                 self._leave(by_id[task_id], task_id)
             self._by_token[claim.token] = claim
             by_id.update(dict.fromkeys(claim.tasks, claim))
+
+    def ids_of(self, queue: str, task_ids: list[UUID | str]) -> list[bytes]:
+        """The bytes of ids as users hold them. Of a whole batch in its order they are known."""
+        if not task_ids:
+            return []
+        with self._lock:
+            claim = self._by_id[queue].get(to_bytes(task_ids[0]))
+            if claim and len(claim.tasks) == len(task_ids) and claim.task_ids == task_ids:
+                return list(claim.tasks)
+        return all_to_bytes(task_ids)
 
     def group(self, queue: str, ids: Sequence[bytes]) -> dict[Claim | None, list[bytes]]:
         """The ids by the claim they belong to; None for those this courier does not hold."""
@@ -69,11 +84,19 @@ class Claims:
             for task_id in ids:
                 if claim.tasks.pop(task_id, None) is not None:
                     by_id.pop(task_id, None)
-            return not claim.tasks and self._by_token.pop(claim.token, None) is not None
+            return self._is_over(claim)
 
     def drop(self, claim: Claim) -> bool:
-        """The batch is no longer ours. False when it had ended before."""
-        return self.settle(claim, list(claim.tasks))
+        """As `settle` with all of its tasks, or the batch is no longer ours. False: it was over."""
+        with self._lock:
+            by_id = self._by_id[claim.queue]
+            for task_id in claim.tasks:
+                by_id.pop(task_id, None)
+            claim.tasks.clear()
+            return self._is_over(claim)
+
+    def _is_over(self, claim: Claim) -> bool:
+        return not claim.tasks and self._by_token.pop(claim.token, None) is not None
 
     def held(self, queue: str) -> list[Claim]:
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import filterfalse
 from typing import Any, Unpack, cast
 from uuid import UUID
 
@@ -218,8 +219,10 @@ class ClientFlows:
         that: not what cannot be decoded here, and not the results beside an error that is raised.
         """
         ended = {task_id: found[task_id] for task_id in wanted}
-        result_of = dict(zip(ended, self._wire.results(queue, ended), strict=True))
-        results = [result_of[task_id] for task_id in wanted]
+        results = self._wire.results(queue, ended)
+        if len(ended) < len(wanted):
+            result_of = dict(zip(ended, results, strict=True))
+            results = [result_of[task_id] for task_id in wanted]
         errors = (at for at, result in enumerate(results) if isinstance(result, TaskHelpersError))
         raised = None if return_exceptions else next(errors, None)
         if delete_data:
@@ -234,10 +237,9 @@ class ClientFlows:
         The results are read: when the store cannot be told soon, they expire by themselves. So do
         those of tasks with a key, which others may still want to read.
         """
-        task_ids = [task_id for task_id in task_ids if not ids.is_shared(task_id)]
         with suppress(CourierUnavailable):
             store = self._store.bounded(time.monotonic() + IMPATIENT_SECONDS)
-            yield from store.forget(queue, task_ids, soon=soon)
+            yield from store.forget(queue, list(filterfalse(ids.is_shared, task_ids)), soon=soon)
 
     def _answer(self, queue: str, task_id: bytes, outcome: bytes) -> Flow[Any]:
         """The result of a task whose id nobody else knows, or its error."""

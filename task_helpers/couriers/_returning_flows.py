@@ -45,7 +45,7 @@ class ReturningFlows(WorkerSide):
         yield from self._hand_over_owed()
         queue = valid_queue_name(queue_name)
         ending = _Ending(self._wire, queue, policy is not None and policy.max_attempts > 1)
-        by_id = _by_id(list(results))
+        by_id = self._by_id(queue, list(results))
         for claim, group in self._claims.group(queue, list(by_id)).items():
             if claim and policy:
                 group = yield from self._retry(claim, group, by_id, policy)
@@ -59,10 +59,19 @@ class ReturningFlows(WorkerSide):
         """Ends tasks whose results nobody wants."""
         yield from self._hand_over_owed()
         queue = valid_queue_name(queue_name)
-        ended = list(dict.fromkeys(ids.all_to_bytes(task_ids)))
+        ended = list(dict.fromkeys(self._claims.ids_of(queue, list(task_ids))))
         for claim, group in self._claims.group(queue, ended).items():
             ends = LateEnds(group, partial(silent_ends, group, claim))
             yield from self._end(queue, claim, ends, soon)
+
+    def _by_id(self, queue: str, results: Sequence[tuple[UUID | str, Any]]) -> dict[bytes, Any]:
+        """The first result of a task counts."""
+        task_ids = self._claims.ids_of(queue, [task_id for task_id, _ in results])
+        by_id = dict(zip(task_ids, [result for _, result in results], strict=True))
+        if len(by_id) < len(task_ids):
+            for task_id, (_, result) in zip(reversed(task_ids), reversed(results), strict=True):
+                by_id[task_id] = result
+        return by_id
 
     def _retry(
         self, claim: Claim, group: list[bytes], results: dict[bytes, Any], policy: RetryPolicy
@@ -105,7 +114,7 @@ class _Ending:
         - claim - theirs, if this courier holds them.
         """
         errors = {i: results[i] for i in task_ids if isinstance(results[i], Exception)}
-        done = [i for i in task_ids if i not in errors]
+        done = [i for i in task_ids if i not in errors] if errors else list(task_ids)
         try:
             outcomes = self._wire.successes(self._queue, done, [results[i] for i in done])
         except TaskHelpersError:
@@ -143,15 +152,6 @@ class _Ending:
         if key not in self._encoded:
             self._encoded[key] = outcomes.encode_failure(error, attempts)
         return self._encoded[key]
-
-
-def _by_id(results: Sequence[tuple[UUID | str, Any]]) -> dict[bytes, Any]:
-    """The first result of a task counts."""
-    task_ids = ids.all_to_bytes([task_id for task_id, _ in results])
-    by_id: dict[bytes, Any] = {}
-    for task_id, (_, result) in zip(task_ids, results, strict=True):
-        by_id.setdefault(task_id, result)
-    return by_id
 
 
 def _all_again(

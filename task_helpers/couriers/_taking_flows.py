@@ -20,7 +20,7 @@ from task_helpers.couriers.queues import valid_queue_name
 from task_helpers.couriers.store import MAX_BATCH, Store
 from task_helpers.durations import Duration, seconds
 from task_helpers.effects import Flow, Sleep
-from task_helpers.envelopes import HEADER_BYTES, has_expired, header_of, shared_channel
+from task_helpers.envelopes import HEADER_BYTES, has_expired, header_of, heads_of, shared_channel
 from task_helpers.exceptions import (
     CourierError,
     CourierUnavailable,
@@ -223,36 +223,41 @@ class TakingFlows(WorkerSide):
     def _opened(self, claim: Claim, taken: Taken) -> Flow[list[Task]]:
         """The tasks to perform; those that cannot or need not be are ended here."""
         queue, ends = claim.queue, list[Ends]()
-        claim.tasks = dict(taken.tasks)
-        if not claim.tasks:
+        if not taken.tasks:
             return []
-        claim.channel = shared_channel(claim.tasks.values())
+        claim.tasks, heads = taken.tasks.copy(), heads_of(taken.tasks.values())
+        claim.channel = shared_channel(heads)
         self._claims.add(claim)
         try:
-            tasks = self._open(queue, claim.tasks, taken.now)
+            tasks = self._open(queue, claim.tasks, heads, taken.now)
+            claim.task_ids = [task_id for task_id, _ in tasks]
         except TaskHelpersError:
             tasks, ends = self._open_some(claim, taken.now)
         if ends:
             yield from self._end_unperformed(claim, ends)
         return tasks
 
-    def _open(self, queue: str, tasks: Mapping[bytes, bytes], now: int) -> list[Task]:
+    def _open(
+        self, queue: str, tasks: Mapping[bytes, bytes], heads: Collection[bytes], now: int
+    ) -> list[Task]:
         """
         All at once. Raises a `TaskHelpersError` if one of them is unfit, or if they were written
         in different ways.
+
+        - heads - `heads_of` them.
         """
         if not tasks:
             return []
         if set(map(len, tasks)) != {ids.ID_BYTES}:
             raise DeserializationError("it has no id")
-        headers = [header_of(head) for head in {task[:HEADER_BYTES] for task in tasks.values()}]
+        headers = list(map(header_of, heads))
         if any(header.expired(now) for header in headers):
             raise TaskExpired(NOT_TAKEN)
         (codec, signed), *others = {(header.codec, header.signed) for header in headers}
         if others:
             raise DeserializationError("its neighbours have another serializer")
-        payloads = {task_id: task[HEADER_BYTES:] for task_id, task in tasks.items()}
-        data = self._wire.tasks_data(queue, codec, signed, payloads)
+        payloads = [task[HEADER_BYTES:] for task in tasks.values()]
+        data = self._wire.tasks_data(queue, codec, signed, tasks, payloads)
         return list(zip(ids.all_to_uuid(tasks), data, strict=True))
 
     def _open_some(self, claim: Claim, now: int) -> tuple[list[Task], list[Ends]]:
@@ -265,7 +270,7 @@ class TakingFlows(WorkerSide):
             logger.warning("%s in queue %s expired: %s", counted(len(late), "task"), queue, error)
         rest = {i: envelope for i, envelope in tasks.items() if i not in late}
         try:
-            return self._open(queue, rest, now), ends
+            return self._open(queue, rest, heads_of(rest.values()), now), ends
         except TaskHelpersError:
             opened, more = self._open_each(queue, rest, now)
             return opened, ends + more
@@ -277,7 +282,7 @@ class TakingFlows(WorkerSide):
         opened, ends = list[Task](), list[Ends]()
         for task_id, envelope in tasks.items():
             try:
-                opened += self._open(queue, {task_id: envelope}, now)
+                opened += self._open(queue, {task_id: envelope}, heads_of([envelope]), now)
             except TaskHelpersError as error:
                 ends.append(self._unperformed(queue, task_id, envelope, error))
         return opened, ends

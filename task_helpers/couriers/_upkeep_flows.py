@@ -67,7 +67,7 @@ class UpkeepFlows:
     def _data(self, queue: str, task_id: bytes, envelope: bytes) -> Any:
         try:
             header, payload = open_envelope(envelope)
-            [data] = self._wire.tasks_data(queue, header.codec, header.signed, {task_id: payload})
+            [data] = self._wire.tasks_data(queue, header.codec, header.signed, [task_id], [payload])
             return data
         except TaskHelpersError:
             return envelope

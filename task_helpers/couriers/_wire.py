@@ -24,7 +24,7 @@ from task_helpers.exceptions import (
     ResultTooLarge,
     TaskHelpersError,
 )
-from task_helpers.registry import with_function_name
+from task_helpers.registry import with_function_names
 from task_helpers.serializers import dumps_all, loads_all
 
 TASK, RESULT = b"task", b"result"
@@ -55,7 +55,7 @@ class Wire:
 
     def payloads(self, tasks_data: Iterable[Any]) -> list[bytes]:
         """Raises `SerializationError`, `UnknownFunction` and `PayloadTooLarge`."""
-        payloads = self._dumps_all([with_function_name(task_data) for task_data in tasks_data])
+        payloads = self._dumps_all(with_function_names(tasks_data))
         if size := _longest_over(limit := self._options.max_payload, payloads):
             raise PayloadTooLarge(
                 f"the task takes {size:,} bytes and max_payload is {limit:,}: "
@@ -75,21 +75,23 @@ class Wire:
         return [header + self._mac(TASK, queue, i, codec, p) + p for i, p in signed]
 
     def tasks_data(
-        self, queue: str, codec: int, signed: bool, tasks: Mapping[bytes, bytes]
+        self,
+        queue: str,
+        codec: int,
+        signed: bool,
+        task_ids: Iterable[bytes],
+        payloads: Sequence[bytes],
     ) -> list[Any]:
         """
-        Those of the payloads, which are given by id. Raises `DeserializationError`.
+        Those of the payloads. Raises `DeserializationError`.
 
         - codec, signed - as their headers say.
+        - task_ids - theirs, in their order.
         """
-        payloads: Iterable[bytes] = tasks.values()
         if self._key is not None or signed:
-            start = bytes((codec,))
-            payloads = [
-                self._verified(TASK, queue, task_id, start, payload, signed)
-                for task_id, payload in tasks.items()
-            ]
-        return loads_all(self._options.decoder(codec), list(payloads))
+            start, pairs = bytes((codec,)), zip(task_ids, payloads, strict=True)
+            payloads = [self._verified(TASK, queue, i, start, p, signed) for i, p in pairs]
+        return loads_all(self._options.decoder(codec), payloads)
 
     # --- Outcomes
 

@@ -98,7 +98,7 @@ class WorkerSide:
                 self._owe_again(owed, error)
                 raise
             report_refused(claim.queue, refused)
-            self._claims.settle(claim, _ids_of(ends.made()))
+            self._claims.drop(claim)
 
     def _owe_again(self, owed: tuple[Claim, LateEnds], error: BaseException) -> None:
         """What a store that answers refuses is left to its lease: it would hold up all others."""
@@ -134,20 +134,22 @@ class WorkerSide:
                 self._owed.append((claim, ends))
             else:
                 report_refused(claim.queue, refused)
-                self._claims.settle(claim, _ids_of(ends.made()))
+                self._claims.drop(claim)
 
         return HandOver(claim.token, ends.made, told)
 
     def _finish(self, queue: str, claim: Claim | None, ends: Sequence[Ends]) -> Flow[None]:
         """Another thread may be returning the rest of the batch: the later one closes it."""
         token = claim.token if claim else FOREIGN
-        ended = _ids_of(ends)
+        ended = [task_id for each in ends for task_id in each.ids]
         whole = claim is not None and claim.ends_with(ended)
         if claim and whole:
             claim.ending = True
         refused = yield from self._store.finish(queue, token, ends, last=whole)
         report_refused(queue, refused)
-        if claim and self._claims.settle(claim, ended) and not whole:
+        if claim and whole:
+            self._claims.drop(claim)
+        elif claim and self._claims.settle(claim, ended):
             yield from self._store.finish(queue, token, [], last=True)
 
     def _refusal(self, queue: str, task_id: bytes, envelope: bytes, error: Exception) -> Ends:
@@ -159,10 +161,6 @@ class WorkerSide:
 
     def _impatient(self) -> Store:
         return self._store.bounded(time.monotonic() + IMPATIENT_SECONDS)
-
-
-def _ids_of(ends: Sequence[Ends]) -> list[bytes]:
-    return [task_id for each in ends for task_id in each.ids]
 
 
 def known_header(envelope: bytes) -> Header:

@@ -110,14 +110,14 @@ IN_LINE = Placement()
 
 class Taken(NamedTuple):
     """
-    - tasks - (id, envelope) of the batch.
+    - tasks - the envelopes of the batch by id, in its order.
     - now - the store's clock.
     - next_due - when the next delayed task is due; None when there is none.
     - overdue - tokens of batches whose lease has run out.
     - suspects - a worker died with these tasks.
     """
 
-    tasks: list[tuple[bytes, bytes]]
+    tasks: dict[bytes, bytes]
     now: int
     next_due: int | None
     overdue: list[bytes]

@@ -39,10 +39,11 @@ def results_of(
 def _in_order(returned: list[Any], task_ids: Sequence[UUID]) -> list[Task] | None:
     """What needs no search: each task once, in the order of the batch. Else None."""
     try:
-        pairs = [(task_id, result) for task_id, result in returned]
+        returned_ids, results = zip(*returned, strict=True)
     except (TypeError, ValueError):
         return None
-    return pairs if [task_id for task_id, _ in pairs] == list(task_ids) else None
+    in_order = returned_ids == tuple(task_ids)
+    return list(zip(returned_ids, results, strict=True)) if in_order else None
 
 
 def _pairs(returned: Any, task_ids: Sequence[UUID], queue: str) -> dict[UUID, Any]:

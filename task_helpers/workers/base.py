@@ -299,9 +299,9 @@ class BaseWorker(WorkerFields):
             time.sleep(pause)
 
     def _acknowledge(self, tasks: list[Task]) -> None:
-        failed = [task for task in tasks if isinstance(task[1], Exception)]
-        done = [task_id for task_id, result in tasks if not isinstance(result, Exception)]
+        done, failed = [task_id for task_id, _ in tasks], _failed_of(tasks)
         if failed:
+            done = [task_id for task_id, result in tasks if not isinstance(result, Exception)]
             self.task_courier.bulk_return_task_results(self.queue_name, failed, self._policy())
         self.task_courier.acknowledge_tasks(self.queue_name, done, **self._shift.hurry)
 
@@ -328,3 +328,7 @@ class BaseWorker(WorkerFields):
         except BaseException as error:
             self._shift.failures.note([task[0]], error)
             return as_exception(error)
+
+
+def _failed_of(results: list[Task]) -> list[Task]:
+    return [task for task in results if isinstance(task[1], Exception)]

@@ -190,7 +190,7 @@ def worker(store: ScriptedStore) -> WorkerFlows:
 def took(
     *tasks: tuple[bytes, bytes], now: int = 0, due: int | None = None, overdue: Any = ()
 ) -> Taken:
-    return Taken(list(tasks), now, due, list(overdue))
+    return Taken(dict(tasks), now, due, list(overdue))
 
 
 def test_a_wait_first_asks_then_blocks_no_longer_than_useful(worker: WorkerFlows) -> None:
@@ -264,7 +264,7 @@ def test_what_cannot_be_performed_is_ended_and_the_rest_is_returned(worker: Work
     taken = took(
         (A, envelope(1, deadline=1_000)), (b"d" * 16, b"short"), (b"n" * 16, newer), now=1_000
     )
-    taken.tasks.append((B, envelope("good", deadline=1_001)))
+    taken.tasks[B] = envelope("good", deadline=1_001)
     # when they are taken
     flow = Driver(worker.take(Q, 4)).reply(taken)
     # then three ends are written, while the batch stays open for the fourth

@@ -16,7 +16,7 @@ from tests.support.scripted import Driver, ScriptedStore
 
 Q, OTHER, A = "q", "other", b"a" * 16
 OPTIONS = CourierOptions()
-NOTHING = Taken([], 0, None, [])
+NOTHING = Taken({}, 0, None, [])
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def worker() -> WorkerFlows:
     """It performed a task, and its result is to go along with the next take."""
     worker = WorkerFlows(ScriptedStore(takes_along=True), OPTIONS)  # type: ignore[arg-type]
     envelope = Header(OPTIONS.codec.codec).pack() + OPTIONS.codec.dumps(1)
-    Driver(worker.take(Q, 1)).reply(Taken([(A, envelope)], 0, None, []))
+    Driver(worker.take(Q, 1)).reply(Taken({A: envelope}, 0, None, []))
     assert Driver(worker.give(Q, [(ids.to_uuid(A), 1)], None, True)).ended
     return worker
 

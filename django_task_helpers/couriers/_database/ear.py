@@ -78,9 +78,9 @@ class Ear:
             return
         if channel != self._ours:
             self._told[channel] += 1
-            self.idle.tell([(channel.encode(), b"")])
+            self.idle.tell({channel.encode(): b""})
         elif payload:
-            self.lookout.tell(understood(payload).items())
+            self.lookout.tell(understood(payload))
         else:
             self._look_at = 0.0
             self.lookout.hurry()

@@ -77,12 +77,12 @@ class Taking(Verbs):
         if ahead.taken:
             tasks, suspects = self._taken_before(queue, token, now + lease)
         elif ahead.rank is None:
-            tasks, suspects = [], False
+            tasks, suspects = {}, False
             self._measure(queue, now, left_behind=False)
         else:
             suspects = ahead.rank < FIRST
             batch = NewBatch(queue, token, now + lease, beside and not suspects, suspects)
-            tasks = self._claim(batch, stage_of(ahead.rank, max_count), max_weight, now)
+            tasks = dict(self._claim(batch, stage_of(ahead.rank, max_count), max_weight, now))
         next_due = None if ahead.due is None else ahead.due // 1000
         return Taken(tasks, now, next_due, self._overdue(queue, ahead.lease, now), suspects)
 
@@ -116,18 +116,18 @@ class Taking(Verbs):
 
     def _taken_before(
         self, queue: str, token: bytes, lease_until: int
-    ) -> tuple[list[tuple[bytes, bytes]], bool]:
+    ) -> tuple[dict[bytes, bytes], bool]:
         """What the take gave whose reply was lost; the lease is a fresh one."""
         self._batches(queue).filter(token=token).update(lease_until=lease_until)
         for task_ids, suspects in (
             self._batches(queue).filter(token=token).values_list("task_ids", "suspects")
         ):
             return self._envelopes(unpacked(task_ids), token), suspects
-        return [], False
+        return {}, False
 
-    def _envelopes(self, ids: Sequence[bytes], token: bytes) -> list[tuple[bytes, bytes]]:
+    def _envelopes(self, ids: Sequence[bytes], token: bytes) -> dict[bytes, bytes]:
         found = dict(vendors.rows_of(self._using, Task, ("id", "envelope"), ids, token=token))
-        return [(task_id, found[task_id]) for task_id in ids if task_id in found]
+        return {task_id: found[task_id] for task_id in ids if task_id in found}
 
     def _overdue(self, queue: str, lease: int | None, now: int) -> list[bytes]:
         if lease is None or lease > now:

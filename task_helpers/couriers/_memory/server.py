@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -87,7 +87,7 @@ class MemoryServer:
             ids = [*queue.in_line(), *sorted(queue.delayed, key=queue.delayed.__getitem__)]
             return [(task_id, queue.tasks[task_id]) for task_id in ids]
 
-    def tell(self, news: Sequence[tuple[bytes, bytes]]) -> None:
+    def tell(self, news: News) -> None:
         """Whoever waits, in threads and in event loops."""
         self.lookout.tell(news)
         self.lookout_of_loops.tell(news)

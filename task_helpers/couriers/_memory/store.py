@@ -124,7 +124,7 @@ class MemoryStore:
             if not state.cancel(task_id, now := self._server.now()):
                 return state.outcome(task_id, now) == outcome
             self._store_outcome(state, task_id, outcome)
-            self._server.tell([(task_id, outcome)])
+            self._server.tell({task_id: outcome})
             return True
 
         return _step(act)
@@ -189,7 +189,7 @@ class MemoryStore:
             batch = state.take(token, max_count, lease, now, beside, max_weight)
             place.wake = state.has_waiting()
             next_due = min((due for due, _ in state.delayed.values()), default=None)
-            tasks = [(i, state.tasks[i]) for i in batch.ids if i in state.tasks]
+            tasks = {i: state.tasks[i] for i in batch.ids if i in state.tasks}
             return Taken(tasks, now, next_due, state.overdue(now), batch.suspects)
 
         return _step(act, place, wait)
@@ -235,7 +235,7 @@ class MemoryStore:
                 for task_id, outcome in zip(each.ids, each.outcomes, strict=True):
                     if not self._finish(state, token, each.way, task_id, outcome):
                         refused.add(task_id)
-                self._server.tell([(task_id, NOT_STORED) for task_id in each.ids])
+                self._server.tell(dict.fromkeys(each.ids, NOT_STORED))
             if last:
                 state.batches.pop(token, None)
             return refused

@@ -108,7 +108,7 @@ class LoopHints:
         self._subscription = subscription
 
     def _heard(self, message: Any) -> None:
-        self.lookout.tell(understood(message) or ())
+        self.lookout.tell(understood(message) or {})
 
     def close(self) -> None:
         if self._subscription:

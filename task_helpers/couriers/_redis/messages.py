@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from msgpack import unpackb
 
-Hint = Iterable[tuple[bytes, bytes]]
-"""(id, outcome) of tasks that have ended, as `News`."""
+from task_helpers.effects import News
 
 
-def understood(message: Any) -> Hint | None:
+def understood(message: Any) -> News | None:
     """
-    The hint in a message of Pub/Sub; None for the one that says: from now on you listen. An error,
+    The news in a message of Pub/Sub; None for the one that says: from now on you listen. An error,
     of an account that may not listen or ping, hints at nothing: the sweeps find what there is.
     """
     if isinstance(message, Exception):
-        return ()
+        return {}
     if message[0] == b"subscribe":
         return None
-    return _unpacked(message[2]) if message[0] == b"message" else ()
+    return _unpacked(message[2]) if message[0] == b"message" else {}
 
 
-def _unpacked(data: bytes) -> Hint:
+def _unpacked(data: bytes) -> News:
     """What is no message of ours hints at nothing."""
     try:
         flat = unpackb(data, raw=True)
-        return list(zip(flat[::2], flat[1::2], strict=True))
+        return dict(zip(flat[::2], flat[1::2], strict=True))
     except (ValueError, TypeError):
-        return ()
+        return {}

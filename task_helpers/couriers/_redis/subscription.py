@@ -8,7 +8,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from task_helpers.couriers._redis.connections import Connector
 from task_helpers.couriers._redis.link import Link, packed
-from task_helpers.couriers._redis.messages import Hint, understood
+from task_helpers.couriers._redis.messages import understood
+from task_helpers.effects import News
 
 SILENCE = 5.0
 """Seconds without a message after which Redis is pinged, and again until it counts as gone."""
@@ -27,7 +28,7 @@ class Subscription:
         self._link: Link | None = None
         self._read_at = self._heard_at = self._pinged_at = 0.0
 
-    def read(self, seconds: float) -> Hint | None:
+    def read(self, seconds: float) -> News | None:
         """
         The next hint, empty when there was none in time, None when it has just begun to listen:
         whatever was sent before is lost. Raises redis' errors, disconnected.
@@ -47,7 +48,7 @@ class Subscription:
         if link:
             link.close()
 
-    def _read(self, seconds: float) -> Hint | None:
+    def _read(self, seconds: float) -> News | None:
         link = self._link or self._connect()
         link.patience(seconds)
         try:
@@ -55,7 +56,7 @@ class Subscription:
         except TimeoutError:
             self._read_at = time.monotonic()
             self._check_silence(link)
-            return ()
+            return {}
         self._read_at = self._heard_at = time.monotonic()
         return understood(message)
 

@@ -42,7 +42,7 @@ class WorkerVerbs(Verbs):
         )
         ids, envelopes, now, next_due, overdue, suspects = reply
         self._clock.set(now)
-        tasks = list(zip(ids, envelopes, strict=True))
+        tasks = dict(zip(ids, envelopes, strict=True))
         return Taken(tasks, now, None if next_due < 0 else next_due, overdue, bool(suspects))
 
     def line(self, queue: str, wait: float = 0) -> Flow[Line]:

@@ -79,7 +79,7 @@ local function succeed(way, ids)               -- all of them, or none
     if not envelope then return false end
   end
   counts.done = (counts.done or 0) + call('HDEL', m, unpack(ids))
-  for _, id in ipairs(ids) do note_end(id) end
+  for _, id in ipairs(sparse and ids or {}) do note_end(id) end
   return true
 end
 
@@ -157,7 +157,7 @@ local function finish_group(way, bucket, ids, outcomes_at)
     local outcome = ARGV[outcomes_at + place]
     if (whole or finish(way, id, bucket, outcome)) and outcome ~= '' then
       fields[k + 1], fields[k + 2], k = id, outcome, k + 2
-      longest = math.max(longest, #outcome)
+      if #outcome > longest then longest = #outcome end
     end
   end
   if k > 0 then store(bucket, fields) end

@@ -27,7 +27,7 @@ local beside, suspects = ARGV[4] == '1', false
 local call = redis.call
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local ids, envelopes, pops, bytes = {}, {}, 100, 0
+local ids, envelopes, kept, pops, bytes = {}, {}, 0, 100, 0
 local most_bytes, step = 8000000, 128
 -- include write
 
@@ -41,29 +41,32 @@ local function keep(candidates)               -- how many were kept or are stale
   local found = call('HMGET', m, unpack(candidates))
   local weights = room and redis.pcall('HMGET', h, unpack(candidates)) or {}
   for at, id in ipairs(candidates) do
-    if found[at] then
-      local weight = tonumber(weights[at] or 1) or 1
-      if room and weight > room and #ids > 0 then
-        pops = 0                              -- the batch is full
-        return at - 1
+    local envelope = found[at]
+    if envelope then
+      if room then
+        local weight = tonumber(weights[at] or 1) or 1
+        if weight > room and kept > 0 then
+          pops = 0                            -- the batch is full
+          return at - 1
+        end
+        room = room - weight
       end
-      room = room and room - weight
-      ids[#ids + 1] = id
-      envelopes[#envelopes + 1] = found[at]
-      bytes = bytes + #found[at]
+      kept = kept + 1
+      ids[kept], envelopes[kept] = id, envelope
+      bytes = bytes + #envelope
     end
   end
   return #candidates
 end
 
 local function next_step()                    -- a few at first, to learn how large they are
-  if #ids == 0 then return 8 end
-  return math.min(step, math.ceil((most_bytes - bytes) / (bytes / #ids)))
+  if kept == 0 then return 8 end
+  return math.min(step, math.ceil((most_bytes - bytes) / (bytes / kept)))
 end
 
 local function fill(limit, look, drop)
-  while #ids < limit and pops > 0 and bytes < most_bytes do
-    local wanted = math.min(limit - #ids, next_step())
+  while kept < limit and pops > 0 and bytes < most_bytes do
+    local wanted = math.min(limit - kept, next_step())
     local first = look(wanted)
     if not first or #first == 0 then return end
     pops = pops - 1
@@ -107,7 +110,7 @@ local others = call('EXISTS', z, s1, s2, d) > 0   -- most of the time all that w
 local function reply()
   local next_due = others and call('ZRANGE', d, 0, 0, 'WITHSCORES')[2]
   next_due = next_due and math.floor(next_due / 256) or -1
-  if pops == 0 and #ids == 0 then next_due = now end
+  if pops == 0 and kept == 0 then next_due = now end
   local overdue = call('ZRANGEBYSCORE', l, '-inf', now, 'LIMIT', 0, 10)
   return { ids, envelopes, now, next_due, overdue, suspects and 1 or 0 }
 end
@@ -140,23 +143,23 @@ end
 if others then
   promote()
   fill(1, from_list(s2))
-  if #ids == 0 then fill(few, from_list(s1)) end
+  if kept == 0 then fill(few, from_list(s1)) end
 end
-suspects = #ids > 0
-if #ids == 0 then
+suspects = kept > 0
+if kept == 0 then
   if others then fill(max, from_z(100 * 2 ^ 44 - 1)) end
   fill(max, from_list(p))
   if others then fill(max, from_z('+inf')) end
 end
 
-if #ids > 0 then
+if kept > 0 then
   call('RPUSH', batch, unpack(ids))
   if beside and not suspects then call('RPUSH', batch, '') end
   call('ZADD', l, now + lease, token)
 end
 if call('EXISTS', p, z, s1, s2) > 0 then
   write('ZADD', w, 0, '0')                    -- there is work for the next worker
-  if #ids > 0 then measure() end
+  if kept > 0 then measure() end
 else
   call('DEL', w, v)
 end

@@ -14,9 +14,7 @@ from task_helpers.tasks import Task
 logger = logging.getLogger("task_helpers.workers")
 
 
-def results_of(
-    returned: Any, task_ids: Sequence[UUID], needs_results: bool, queue: str
-) -> list[Task]:
+def results_of(returned: Any, task_ids: list[UUID], needs_results: bool, queue: str) -> list[Task]:
     """
     Exactly one (task_id, result or exception) per task, in order. Raises what iterating over
     `returned` raises.
@@ -36,14 +34,11 @@ def results_of(
     return [(task_id, results.get(task_id, missing)) for task_id in task_ids]
 
 
-def _in_order(returned: list[Any], task_ids: Sequence[UUID]) -> list[Task] | None:
-    """What needs no search: each task once, in the order of the batch. Else None."""
-    try:
-        returned_ids, results = zip(*returned, strict=True)
-    except (TypeError, ValueError):
+def _in_order(returned: list[Any], task_ids: list[UUID]) -> list[Task] | None:
+    """What needs no search: a pair for each task, in the order of the batch. Else None."""
+    if set(map(type, returned)) != {tuple} or set(map(len, returned)) != {2}:
         return None
-    in_order = returned_ids == tuple(task_ids)
-    return list(zip(returned_ids, results, strict=True)) if in_order else None
+    return returned.copy() if [task_id for task_id, _ in returned] == task_ids else None
 
 
 def _pairs(returned: Any, task_ids: Sequence[UUID], queue: str) -> dict[UUID, Any]:

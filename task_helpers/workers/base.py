@@ -24,7 +24,7 @@ from task_helpers.workers._failures import Failures
 from task_helpers.workers._fields import WorkerFields
 from task_helpers.workers._held import Held
 from task_helpers.workers._leases import LeaseKeeper
-from task_helpers.workers._memory import resident_mib
+from task_helpers.workers._memory import patient_collector, resident_mib
 from task_helpers.workers._names import check_private
 from task_helpers.workers._outages import Outage, ReturnOutage
 from task_helpers.workers._pacing import Plan
@@ -165,7 +165,8 @@ class BaseWorker(WorkerFields):
         self.setup()
         try:
             check_private(self)
-            self._work(total_iterations)
+            with patient_collector(self.max_tasks_per_iteration):
+                self._work(total_iterations)
         finally:
             self.destroy()
 

@@ -21,6 +21,7 @@ from task_helpers.plurals import counted
 from task_helpers.tasks import Task
 from task_helpers.workers._execution import as_exception
 from task_helpers.workers._fields import AUTO
+from task_helpers.workers._memory import patient_collector
 from task_helpers.workers._names import check_private
 from task_helpers.workers._outages import Outage, ReturnOutage
 from task_helpers.workers._shift import AsyncShift
@@ -116,7 +117,8 @@ class BaseAsyncWorker(BaseWorker):
             await self._called(self.setup, threads=edge)
             try:
                 check_private(self)
-                await self._work_async(total_iterations)
+                with patient_collector(self.max_tasks_per_iteration):
+                    await self._work_async(total_iterations)
             finally:
                 await self._called(self.destroy, threads=edge)
         finally:

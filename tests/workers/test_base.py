@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from pathlib import Path
@@ -560,3 +561,37 @@ def test_without_results_an_error_is_still_told(courier: Any) -> None:
 
     returning(broken)(courier, needs_result_returning=False).perform()
     assert all(error.message == "broken" for error in ended(courier, task_ids))
+
+
+class LooksAtTheCollector(BaseWorker):
+    queue_name = Q
+    max_tasks_per_iteration = 500
+    seen: tuple[int, ...] = ()
+
+    def perform_tasks(self, tasks: Any) -> Any:
+        self.seen = gc.get_threshold()
+        return tasks
+
+
+@pytest.mark.parametrize(
+    ("before", "inside"),
+    [
+        ((700, 10, 10), (10_000, 10, 10)),
+        ((50_000, 5, 5), (50_000, 5, 5)),
+        ((0, 10, 10), (0, 10, 10)),
+    ],
+)
+def test_the_collector_leaves_a_batch_in_peace(courier: Any, before: Any, inside: Any) -> None:
+    # given a process with a collector of its own settings
+    usual = gc.get_threshold()
+    gc.set_threshold(*before)
+    try:
+        # when a worker performs a batch
+        courier.add_task_to_queue(Q, 1)
+        worker = LooksAtTheCollector(courier)
+        worker.perform(1)
+        after = gc.get_threshold()
+    finally:
+        gc.set_threshold(*usual)
+    # then it is not looked through meanwhile, unless the settings say otherwise, and these are back
+    assert (worker.seen, after) == (inside, before)

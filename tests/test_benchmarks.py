@@ -162,12 +162,13 @@ def test_on_a_database_the_best_peer_is_the_measure(module: Any, ours: float, he
 @pytest.mark.skipif(not shutil.which("initdb"), reason="no PostgreSQL is installed")
 def test_a_run_on_databases_measures_this_package_on_each(tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
-    ended = bench(*SHORT, "--json", str(file), command="bench_database.py")
+    how = ("--workload", "1,3,5", "--json", str(file))
+    ended = bench(*SHORT, *how, command="bench_database.py")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     run = json.loads(file.read_text())
     assert run["errors"] == []
     measured = [(each["database"], each["number"]) for each in run["workloads"]]
-    assert measured == [(name, n) for name in ("sqlite", "postgresql") for n in range(1, 6)]
+    assert measured == [(name, n) for name in ("sqlite", "postgresql") for n in (1, 3, 5)]
     for workload in run["workloads"]:
         assert workload["systems"]["ours_on_database"]["median"] > 0
 

@@ -79,11 +79,10 @@ def test_so_it_is_with_the_tasks_in_redis(redis_url: str) -> None:
     assert_rows_shared_inserts(output)
 
 
-@pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
-def test_directly_every_caller_saves_its_own_row(server: str, tmp_path: Path) -> None:
+def test_directly_every_caller_saves_its_own_row(tmp_path: Path) -> None:
     # when
     file = tmp_path / "figures.json"
-    how = ("--server", server, "--direct", "--requests", "20", "--json", str(file))
+    how = ("--direct", "--requests", "20", "--json", str(file))
     code, output, errors = Demo(*how).end()
     # then
     assert (code, errors) == (0, "")

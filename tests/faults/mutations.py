@@ -38,7 +38,7 @@ TIMEOUT = 60.0
 
 
 def run(context: Context) -> list[Figure]:
-    wanted = context.scaled(9_000, 200_000)
+    wanted = context.scaled(6_000, 200_000)
     with ExitStack() as stack:
         server = stack.enter_context(context.server())
         log = context.folder("mutations") / "workers.log"

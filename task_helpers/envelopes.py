@@ -85,12 +85,13 @@ def channel_of(envelope: bytes) -> bytes:
 
 
 def heads_of(envelopes: Collection[bytes]) -> set[bytes]:
-    """The packed headers, each once: tasks that were added together have the same."""
-    for first in envelopes:
-        head = first[:HEADER_BYTES]
-        if all(map(bytes.startswith, envelopes, repeat(head))):
-            return {head}
-        break
+    """
+    The packed headers, each once: tasks that were added together have the same. What is shorter
+    than a header stands as it is.
+    """
+    head = next(iter(envelopes), b"")[:HEADER_BYTES]
+    if len(head) == HEADER_BYTES and all(map(bytes.startswith, envelopes, repeat(head))):
+        return {head}
     return {envelope[:HEADER_BYTES] for envelope in envelopes}
 
 

@@ -27,8 +27,14 @@ def grouped_by(keys: Sequence[K], items: Sequence[T]) -> dict[K, list[T]]:
     return groups
 
 
-def chunks(items: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:
+def chunks(items: Sequence[T], size_of: Callable[[T], int]) -> Iterable[Sequence[T]]:
     """Up to 1,000 items and 8 MB each; an item over the size goes alone."""
+    if len(items) == 1:
+        return (items,)
+    return _cut(items, size_of)
+
+
+def _cut(items: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:
     for at in range(0, len(items), CHUNK_TASKS):
         chunk = items[at : at + CHUNK_TASKS]
         if sum(map(size_of, chunk)) <= CHUNK_BYTES:

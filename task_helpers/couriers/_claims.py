@@ -18,8 +18,8 @@ class Claim:
     One batch.
 
     - tasks - the envelopes of those that have no end yet, by id.
-    - task_ids - those of all, in their order, as their worker got them; [] where some are kept
-      from it.
+    - task_ids - those of all, in their order, as their worker got them; [] unless it got all at
+      once.
     - channel - where the clients of all tasks listen; None: they differ.
     - suspects - a worker died with these tasks.
     - ending - its ends are on their way: nobody performs it any more, and nobody else must.
@@ -87,7 +87,7 @@ class Claims:
             return self._is_over(claim)
 
     def drop(self, claim: Claim) -> bool:
-        """As `settle` with all of its tasks, or the batch is no longer ours. False: it was over."""
+        """All of its tasks have ended, or are no longer ours. False when it was over before."""
         with self._lock:
             by_id = self._by_id[claim.queue]
             for task_id in claim.tasks:

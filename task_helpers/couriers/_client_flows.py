@@ -237,9 +237,9 @@ class ClientFlows:
         The results are read: when the store cannot be told soon, they expire by themselves. So do
         those of tasks with a key, which others may still want to read.
         """
+        task_ids = list(filterfalse(ids.is_shared, task_ids))
         with suppress(CourierUnavailable):
-            store = self._store.bounded(time.monotonic() + IMPATIENT_SECONDS)
-            yield from store.forget(queue, list(filterfalse(ids.is_shared, task_ids)), soon=soon)
+            yield from self._impatient().forget(queue, task_ids, soon=soon)
 
     def _answer(self, queue: str, task_id: bytes, outcome: bytes) -> Flow[Any]:
         """The result of a task whose id nobody else knows, or its error."""
@@ -269,10 +269,13 @@ class ClientFlows:
         Nobody waits for these any more: those that no worker has taken never run. It takes about a
         second at the most and raises nothing, since whoever gives up has an error of its own.
         """
-        store = self._store.bounded(time.monotonic() + IMPATIENT_SECONDS)
+        store = self._impatient()
         with suppress(TaskHelpersError):
             for task_id in task_ids:
                 yield from self._cancel(store, queue, task_id, "its caller has abandoned the task")
+
+    def _impatient(self) -> Store:
+        return self._store.bounded(time.monotonic() + IMPATIENT_SECONDS)
 
     def _cancel(self, store: Store, queue: str, task_id: bytes, why: str) -> Flow[bool]:
         outcome = self._wire.failure(queue, task_id, TaskCancelled(why), 0)

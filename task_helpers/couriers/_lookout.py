@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from itertools import repeat
 
-from task_helpers.couriers._chunks import grouped_by
 from task_helpers.effects import News
 
 SWEEP_SECONDS = 1.0
@@ -100,23 +98,20 @@ class Lookout:
         with self.lock:
             self._waiters.pop(waiter, None)
             alone = (waiter,)
-            those_of = zip(waiter.ids, map(self._by_id.pop, waiter.ids, repeat(alone)), strict=True)
-            for task_id, waiters in [(i, waiters) for i, waiters in those_of if waiters != alone]:
-                self._by_id[task_id] = tuple(other for other in waiters if other is not waiter)
+            for task_id in waiter.ids:
+                if (waiters := self._by_id.pop(task_id, alone)) != alone:
+                    self._by_id[task_id] = tuple(other for other in waiters if other is not waiter)
 
     def tell(self, news: News) -> None:
         """Tasks that nobody waits for are passed over."""
         with self.lock:
-            for waiters, some in grouped_by(list(map(self._by_id.get, news)), list(news)).items():
-                for waiter in waiters or ():
-                    self._tell(waiter, {task_id: news[task_id] for task_id in some})
-
-    def _tell(self, waiter: Waiter, news: News) -> None:
-        """What is known of a task stays known when no more is said than that it ended."""
-        for task_id in [i for i, outcome in news.items() if not outcome and i in waiter.news]:
-            del news[task_id]
-        waiter.news.update(news)
-        waiter.wake()
+            woken: dict[Waiter, None] = {}
+            for task_id, outcome in news.items():
+                for waiter in self._by_id.get(task_id, ()):
+                    waiter.news[task_id] = outcome or waiter.news.get(task_id, outcome)
+                    woken[waiter] = None
+            for waiter in woken:
+                waiter.wake()
 
     def tell_all(self, error: Exception) -> None:
         """Nobody who waits now will learn anything soon."""

@@ -108,9 +108,10 @@ class WorkerSide:
             self._owed.appendleft(owed)
 
     def _next_owed(self) -> tuple[Claim, LateEnds] | None:
-        """Asking first whether there is one would be a race with the thread that renews leases."""
-        with suppress(IndexError):
-            return self._owed.popleft()
+        """The thread that renews leases may be faster."""
+        if self._owed:
+            with suppress(IndexError):
+                return self._owed.popleft()
         return None
 
     def _owed_along(self, queue: str) -> HandOver | None:

@@ -35,10 +35,13 @@ def results_of(returned: Any, task_ids: list[UUID], needs_results: bool, queue: 
 
 
 def _in_order(returned: list[Any], task_ids: list[UUID]) -> list[Task] | None:
-    """What needs no search: a pair for each task, in the order of the batch. Else None."""
-    if set(map(type, returned)) != {tuple} or set(map(len, returned)) != {2}:
+    """What needs no search: each task once, in the order of the batch. Else None."""
+    is_plain = set(map(type, returned)) == {tuple}
+    try:
+        pairs = returned.copy() if is_plain else [(task_id, result) for task_id, result in returned]
+        return pairs if [task_id for task_id, _ in pairs] == task_ids else None
+    except (TypeError, ValueError):
         return None
-    return returned.copy() if [task_id for task_id, _ in returned] == task_ids else None
 
 
 def _pairs(returned: Any, task_ids: Sequence[UUID], queue: str) -> dict[UUID, Any]:

@@ -92,7 +92,7 @@ class WorkerFields:
             seconds(self.max_batch_seconds, "max_batch_seconds")
         if self.max_rss is not None and not _is_positive(self.max_rss):
             raise ValueError(f"max_rss must be a number of MiB above 0, not {self.max_rss!r}")
-        self._policy()
+        self._retry_policy()
 
     @classmethod
     def field_names(cls) -> set[str]:
@@ -133,7 +133,11 @@ class WorkerFields:
                 raise TypeError(f"{name} is a method of {type(self).__name__}: override it instead")
             setattr(self, name, value)
 
-    def _policy(self) -> RetryPolicy:
+    def _policy(self) -> RetryPolicy | None:
+        """None where nothing is tried again: it need not be asked about each failure."""
+        return None if self.max_attempts == 1 else self._retry_policy()
+
+    def _retry_policy(self) -> RetryPolicy:
         return RetryPolicy(
             max_attempts=self.max_attempts,
             retry_delay=self.retry_delay,

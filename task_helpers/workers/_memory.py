@@ -6,6 +6,7 @@ import gc
 import os
 import resource
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,24 +18,51 @@ OBJECTS_PER_TASK = 20
 """So many containers may a task make on its way before Python looks whether they are garbage."""
 
 
-@contextmanager
-def patient_collector(most_tasks: int) -> Iterator[None]:
+class Collector:
     """
-    Inside, the cyclic garbage collector does not run in the middle of a usual batch. All that it
-    could look at lives until the results are returned: in the search for garbage a worker without
-    work of its own spent a sixth of its time. A collector that is off stays off.
+    The cyclic garbage collector, which does not run in the middle of a usual batch while a worker
+    performs: all that it could look at lives until the results are returned, and without work of
+    its own a worker spent a sixth of its time on that search. It belongs to the process, so the
+    first worker changes it, and the last one changes it back unless somebody else did.
+    """
 
-    - most_tasks - of one batch.
-    """
-    before = gc.get_threshold()
-    youngest, *older = before
-    if youngest:
-        youngest = max(youngest, OBJECTS_PER_TASK * min(most_tasks, MAX_BATCH))
-    gc.set_threshold(youngest, *older)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._workers = 0
+        self._before = self._ours = 0  # thresholds of the youngest generation
+
+    @contextmanager
+    def patient(self, most_tasks: int) -> Iterator[None]:
+        """
+        A collector that is off stays off.
+
+        - most_tasks - of one batch.
+        """
+        self._begin(OBJECTS_PER_TASK * min(most_tasks, MAX_BATCH))
+        try:
+            yield
+        finally:
+            self._end()
+
+    def _begin(self, objects: int) -> None:
+        with self._lock:
+            youngest, *older = gc.get_threshold()
+            if not self._workers:
+                self._before = self._ours = youngest
+            self._workers += 1
+            if 0 < youngest < objects:
+                self._ours = objects
+                gc.set_threshold(objects, *older)
+
+    def _end(self) -> None:
+        with self._lock:
+            self._workers -= 1
+            youngest, *older = gc.get_threshold()
+            if not self._workers and youngest == self._ours:
+                gc.set_threshold(self._before, *older)
+
+
+collector = Collector()
 
 
 def resident_mib() -> float:

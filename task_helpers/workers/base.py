@@ -21,10 +21,10 @@ from task_helpers.progress import Progress
 from task_helpers.tasks import Task
 from task_helpers.workers._execution import as_exception
 from task_helpers.workers._failures import Failures
-from task_helpers.workers._fields import WorkerFields
+from task_helpers.workers._fields import AUTO, WorkerFields
 from task_helpers.workers._held import Held
 from task_helpers.workers._leases import LeaseKeeper
-from task_helpers.workers._memory import patient_collector, resident_mib
+from task_helpers.workers._memory import collector, resident_mib
 from task_helpers.workers._names import check_private
 from task_helpers.workers._outages import Outage, ReturnOutage
 from task_helpers.workers._pacing import Plan
@@ -165,7 +165,7 @@ class BaseWorker(WorkerFields):
         self.setup()
         try:
             check_private(self)
-            with patient_collector(self.max_tasks_per_iteration):
+            with collector.patient(self.max_tasks_per_iteration):
                 self._work(total_iterations)
         finally:
             self.destroy()
@@ -185,7 +185,8 @@ class BaseWorker(WorkerFields):
             shift.held.waits(shift.batch)
             shift.hurries = shift.goes_on and shift.full and not shift.stopping
             self._return(results)
-        shift.pacing.note(len(results), begun, time.monotonic())
+        if self.linger == AUTO:
+            shift.pacing.note(len(results), begun, time.monotonic())
         self.tasks_performed += len(results)
         self.iterations_performed += 1
         return True

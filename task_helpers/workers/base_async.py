@@ -21,7 +21,7 @@ from task_helpers.plurals import counted
 from task_helpers.tasks import Task
 from task_helpers.workers._execution import as_exception
 from task_helpers.workers._fields import AUTO
-from task_helpers.workers._memory import patient_collector
+from task_helpers.workers._memory import collector
 from task_helpers.workers._names import check_private
 from task_helpers.workers._outages import Outage, ReturnOutage
 from task_helpers.workers._shift import AsyncShift
@@ -117,7 +117,7 @@ class BaseAsyncWorker(BaseWorker):
             await self._called(self.setup, threads=edge)
             try:
                 check_private(self)
-                with patient_collector(self.max_tasks_per_iteration):
+                with collector.patient(self.max_tasks_per_iteration):
                     await self._work_async(total_iterations)
             finally:
                 await self._called(self.destroy, threads=edge)
@@ -245,7 +245,8 @@ class BaseAsyncWorker(BaseWorker):
         results = await arun(self._new_batch().perform(tasks), self._attempt)
         self._shift.held.waits(task_ids)
         await self._return_async(results)
-        self._shift.pacing.note(len(results), begun, time.monotonic())
+        if self.linger == AUTO:
+            self._shift.pacing.note(len(results), begun, time.monotonic())
 
     async def _attempt(self, run: Any) -> Any:
         """A `CancelledError` of the tasks' own is an error as all others, one of ours is not."""

@@ -116,11 +116,18 @@ def test_a_bulk_wait_takes_at_most_1000(client: Any, worker: Any, queue: str) ->
     assert len(worker.bulk_wait_for_tasks(queue, 5000)) == 1000
 
 
-def test_linger_ends_with_its_time(client: Any, worker: Any, queue: str) -> None:
+def test_linger_lets_a_batch_fill_and_ends_with_its_time(
+    client: Any, worker: Any, queue: str
+) -> None:
+    # given a worker that got a first task and lingers
     watch = Stopwatch()
     client.add_task_to_queue(queue, 1)
-    assert [data for _, data in worker.bulk_wait_for_tasks(queue, 10, 5, linger=0.2)] == [1]
-    assert watch.seconds > 0.15
+    waiter = in_thread(worker.bulk_wait_for_tasks, queue, 10, 5, linger=0.7)
+    # when more are added, but not enough
+    client.bulk_add_tasks_to_queue(queue, [2, 3])
+    # then they are in the same batch, which is taken when the time is up
+    assert [data for _, data in waiter.result(5)] == [1, 2, 3]
+    assert watch.seconds > 0.65
 
 
 def test_linger_ends_when_the_batch_is_full(client: Any, worker: Any, queue: str) -> None:

@@ -258,13 +258,19 @@ def test_a_convict_is_ended_under_the_lease_it_is_held_by(worker: WorkerFlows) -
     assert isinstance(Wire(OPTIONS).result_or_error(Q, A, *end.outcomes), exceptions.WorkerLost)
 
 
-def test_what_cannot_be_performed_is_ended_and_the_rest_is_returned(worker: WorkerFlows) -> None:
+@pytest.mark.parametrize("first", range(4))
+def test_what_cannot_be_performed_is_ended_and_the_rest_is_returned(
+    worker: WorkerFlows, first: int
+) -> None:
     # given an expired task, one that is damaged, one of a newer format, and a good one
     newer = bytes([9]) + envelope(4)[1:]
-    taken = took(
-        (A, envelope(1, deadline=1_000)), (b"d" * 16, b"short"), (b"n" * 16, newer), now=1_000
-    )
-    taken.tasks[B] = envelope("good", deadline=1_001)
+    tasks = [
+        (A, envelope(1, deadline=1_000)),
+        (b"d" * 16, b"short"),
+        (b"n" * 16, newer),
+        (B, envelope("good", deadline=1_001)),
+    ]
+    taken = took(*tasks[first:], *tasks[:first], now=1_000)
     # when they are taken
     flow = Driver(worker.take(Q, 4)).reply(taken)
     # then three ends are written, while the batch stays open for the fourth

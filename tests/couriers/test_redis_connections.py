@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -272,3 +273,23 @@ def test_parent_and_child_go_on_after_a_fork(courier: Any, other: Any) -> None:
     answers.result(5)
     other.return_task_result("later", open_end, "still here")
     assert waiter.result(5) == "still here"
+
+
+@pytest.mark.parametrize("use", ["add", "take"])
+def test_a_master_that_was_demoted_is_left_by_its_connection(server: RedisServer, use: str) -> None:
+    # given a courier that is connected to a Redis, which then becomes a replica for half a second
+    courier = RedisClientWorkerTaskCourier(server.client())
+    courier.add_task_to_queue(Q, 1)
+    with server.client() as admin:
+        before = {each["id"] for each in admin.client_list()}
+        admin.execute_command("REPLICAOF", "127.0.0.1", free_port())
+        end = in_thread(lambda: (time.sleep(0.5), admin.execute_command("REPLICAOF", "NO", "ONE")))
+        # when it is asked to write
+        if use == "add":
+            courier.add_task_to_queue(Q, 2)
+        else:
+            courier.bulk_wait_for_tasks(Q, 1, timeout=5)
+        end.result(5)
+        # then it does so over a new connection
+        after = {each["id"] for each in admin.client_list()}
+    assert after - before

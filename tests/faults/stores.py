@@ -58,7 +58,7 @@ def _module(kind: str) -> Any:
 
 
 def _set_django_up() -> None:
-    """Does nothing where it is."""
+    """For the store of the faults, whatever settings the parent process has."""
     if str(TEST_PROJECT) not in sys.path:
         sys.path.append(str(TEST_PROJECT))
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.faults.settings"

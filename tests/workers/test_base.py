@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -563,14 +564,26 @@ def test_without_results_an_error_is_still_told(courier: Any) -> None:
     assert all(error.message == "broken" for error in ended(courier, task_ids))
 
 
-class LooksAtTheCollector(BaseWorker):
-    queue_name = Q
-    max_tasks_per_iteration = 500
-    seen: tuple[int, ...] = ()
+def thresholds(seen: list[Any], begun: Any = None, go: Any = None) -> type[BaseWorker]:
+    """A worker of batches of 500 that notes how patient the garbage collector is."""
 
-    def perform_tasks(self, tasks: Any) -> Any:
-        self.seen = gc.get_threshold()
+    def look(tasks: Any) -> Any:
+        if begun:
+            begun.set()
+            assert go.wait(10)
+        seen.append(gc.get_threshold())
         return tasks
+
+    kind = returning(look)
+    kind.max_tasks_per_iteration = 500
+    return kind
+
+
+@pytest.fixture
+def collector_settings() -> Iterator[Any]:
+    before = gc.get_threshold()
+    yield gc.set_threshold
+    gc.set_threshold(*before)
 
 
 @pytest.mark.parametrize(
@@ -581,17 +594,50 @@ class LooksAtTheCollector(BaseWorker):
         ((0, 10, 10), (0, 10, 10)),
     ],
 )
-def test_the_collector_leaves_a_batch_in_peace(courier: Any, before: Any, inside: Any) -> None:
-    # given a process with a collector of its own settings
-    usual = gc.get_threshold()
-    gc.set_threshold(*before)
-    try:
-        # when a worker performs a batch
-        courier.add_task_to_queue(Q, 1)
-        worker = LooksAtTheCollector(courier)
-        worker.perform(1)
-        after = gc.get_threshold()
-    finally:
-        gc.set_threshold(*usual)
-    # then it is not looked through meanwhile, unless the settings say otherwise, and these are back
-    assert (worker.seen, after) == (inside, before)
+def test_the_collector_leaves_a_batch_in_peace(
+    courier: Any, collector_settings: Any, before: Any, inside: Any
+) -> None:
+    # given a process whose collector has settings of its own
+    collector_settings(*before)
+    # when a worker performs a batch
+    courier.add_task_to_queue(Q, 1)
+    seen: list[Any] = []
+    thresholds(seen)(courier).perform(1)
+    # then it does not run meanwhile, unless it is off, and the settings are back
+    assert (seen, gc.get_threshold()) == ([inside], before)
+
+
+def test_the_last_of_several_workers_gives_the_collector_its_settings_back(
+    courier: Any, collector_settings: Any
+) -> None:
+    # given a worker that performs a batch
+    collector_settings(700, 10, 10)
+    courier.add_task_to_queue(Q, 1)
+    seen: list[Any] = []
+    begun, go = threading.Event(), threading.Event()
+    first = in_thread(thresholds(seen, begun, go)(courier).perform, 1)
+    assert begun.wait(10)
+    # when another one begins and ends in the same process
+    courier.add_task_to_queue(Q, 2)
+    thresholds(seen)(courier).perform(1)
+    # then the first one keeps what it has, until it ends
+    assert gc.get_threshold()[0] == 10_000
+    go.set()
+    first.result(10)
+    assert (seen, gc.get_threshold()[0]) == ([(10_000, 10, 10)] * 2, 700)
+
+
+def test_settings_of_the_collector_that_a_project_makes_meanwhile_stay(
+    courier: Any, collector_settings: Any
+) -> None:
+    collector_settings(700, 10, 10)
+    courier.add_task_to_queue(Q, 1)
+    returning(lambda tasks: gc.set_threshold(123, 4, 5) or tasks)(courier).perform(1)
+    assert gc.get_threshold() == (123, 4, 5)
+
+
+@pytest.mark.parametrize("as_pair", [list, iter, lambda pair: dict.fromkeys(pair).keys()])
+def test_whatever_two_can_be_taken_out_of_is_a_pair(courier: Any, as_pair: Any) -> None:
+    task_ids = courier.bulk_add_tasks_to_queue(Q, range(2))
+    returning(lambda tasks: [as_pair(task) for task in tasks])(courier).perform()
+    assert ended(courier, task_ids) == [0, 1]

@@ -99,8 +99,7 @@ class Asking:
             return repeat_keys() if repeat_keys else keys, arguments
 
         repeat = partial(_repeated, called, again)
-        replies = yield from self._ask(first, repeat, blocks, len(before), behind=behind)
-        return replies[-1]
+        return self._ask(first, repeat, blocks, len(before), behind=behind, only_last=True)
 
     def once(
         self,
@@ -146,33 +145,44 @@ class Asking:
         told: Told | None = None,
         comforts: int = 0,
         behind: Behind | None = None,
-    ) -> Flow[list[Any]]:
+        only_last: bool = False,
+    ) -> Flow[Any]:
         """
         The one loop; no generator stands between it and a verb, for whoever adds a single task.
 
         - repeat - what is sent from the second time on. It is given whether Redis has lost the
           script.
         - ignored - so many of the first replies are nobody's.
+        - only_last - of the replies.
         """
         due, lost_script = time.monotonic() + blocks, False
         asked = Send(first, blocks, self._until - due, told, behind)
         later: Iterator[float] | None = None
         while True:
+            pause = None
             try:
                 replies = _without_errors((yield asked), ignored, comforts)
                 if replies:  # none where they only go along with those of others
                     self.health.note_answer()
-                return replies
-            except NoScriptError:
+                return replies[-1] if only_last else replies
+            except NoScriptError as error:
+                if lost_script:
+                    raise self.named(error) from None
                 lost_script = True
             except (RedisError, OSError) as error:
                 later = later or pauses(min(due + self._retry_seconds, self._until))
-                pause = next(later, None) if self._is_outage(error, due) else None
-                named = self.named(error)
-                if pause is None:
-                    raise named from None
-                yield Pause(pause, named)
+                pause = self._pause(error, due, later)
+            if pause:
+                yield pause
             asked, ignored = Send(repeat(lost_script), 0, self._until - time.monotonic()), 0
+
+    def _pause(self, error: Exception, asked_at: float, later: Iterator[float]) -> Pause:
+        """Until the next try; raises the error where there is none."""
+        seconds = next(later, None) if self._is_outage(error, asked_at) else None
+        named = self.named(error)
+        if seconds is None:
+            raise named from None
+        return Pause(seconds, named)
 
     def _is_outage(self, error: Exception, asked_at: float) -> bool:
         if passes(error):

@@ -39,7 +39,7 @@ class Connection(Protocol):
     def disconnect(self) -> None: ...
 
 
-class Errors:
+class ErrorMaker:
     """
     Makes the errors of a connection.
 
@@ -65,8 +65,8 @@ class Link:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._socket = connection._sock
-        self._patience = connection._sock.gettimeout()
-        self.errors = Errors()  # not a method: no cycle may keep a reader alive
+        self._patience = self._socket.gettimeout()
+        self.errors = ErrorMaker()  # not a method: no cycle may keep a reader alive
         self._reader = hiredis.Reader(replyError=self.errors, protocolError=redis.InvalidResponse)
         self._owed: tuple[int, Told] | None = None  # so many replies come before all others
         self._behind: tuple[int, Told] | None = None  # the same, but behind what was sent just now

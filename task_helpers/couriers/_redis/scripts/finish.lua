@@ -79,7 +79,9 @@ local function succeed(way, ids)               -- all of them, or none
     if not envelope then return false end
   end
   counts.done = (counts.done or 0) + call('HDEL', m, unpack(ids))
-  for _, id in ipairs(sparse and ids or {}) do note_end(id) end
+  if sparse then
+    for _, id in ipairs(ids) do note_end(id) end
+  end
   return true
 end
 

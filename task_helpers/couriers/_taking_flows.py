@@ -146,8 +146,10 @@ class TakingFlows(WorkerSide):
         **how: Unpack[TakeOptions],
     ) -> Flow[tuple[list[Task], float]]:
         claim, taken = yield from self._claimed(token, store, queue, count, block, **how)
-        tasks = yield from self._opened(claim, taken)
-        overdue = taken.overdue if self._may_reclaim() else []
+        tasks, ends = self._opened(claim, taken)
+        if ends:
+            yield from self._end_unperformed(claim, ends)
+        overdue = taken.overdue if taken.overdue and self._may_reclaim() else []
         for lost in overdue:
             yield from self._reclaim_overdue(queue, lost)
         due_in = LONGEST_BLOCK
@@ -220,22 +222,19 @@ class TakingFlows(WorkerSide):
     def _may_reclaim(self) -> bool:
         return self._store.steady_for() >= min(self._options.lease_ms / 1000, OUTAGE_GRACE)
 
-    def _opened(self, claim: Claim, taken: Taken) -> Flow[list[Task]]:
-        """The tasks to perform; those that cannot or need not be are ended here."""
-        queue, ends = claim.queue, list[Ends]()
+    def _opened(self, claim: Claim, taken: Taken) -> tuple[list[Task], list[Ends]]:
+        """The tasks to perform, and the ends of those that cannot or need not be."""
         if not taken.tasks:
-            return []
+            return [], []
         claim.tasks, heads = taken.tasks.copy(), heads_of(taken.tasks.values())
         claim.channel = shared_channel(heads)
         self._claims.add(claim)
         try:
-            tasks = self._open(queue, claim.tasks, heads, taken.now)
+            tasks = self._open(claim.queue, claim.tasks, heads, taken.now)
             claim.task_ids = [task_id for task_id, _ in tasks]
+            return tasks, []
         except TaskHelpersError:
-            tasks, ends = self._open_some(claim, taken.now)
-        if ends:
-            yield from self._end_unperformed(claim, ends)
-        return tasks
+            return self._open_some(claim, taken.now)
 
     def _open(
         self, queue: str, tasks: Mapping[bytes, bytes], heads: Collection[bytes], now: int

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
@@ -55,14 +53,10 @@ class Shift:
         """For the courier that is given the results; nothing where it need not know of that."""
         return {"soon": True} if self.hurries else {}
 
-    @contextmanager
-    def holding(self, tasks: list[Task]) -> Iterator[None]:
-        """Inside, these are the tasks at hand."""
-        self.batch = batch = [task_id for task_id, _ in tasks]
-        self.held.begins(batch)
-        yield
-        self.held.ends(batch)
-        self.batch = []
+    def takes(self, tasks: list[Task]) -> None:
+        """These are the tasks at hand, until they are `dropped`."""
+        self.batch = [task_id for task_id, _ in tasks]
+        self.held.begins(self.batch)
 
     def dropped(self) -> list[UUID]:
         """What was at hand. It is not any more, and its lease is not renewed."""

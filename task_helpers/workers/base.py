@@ -180,11 +180,12 @@ class BaseWorker(WorkerFields):
         if not tasks:
             return not (self.burst or self._shift.stopping)
         begun, shift = time.monotonic(), self._shift
-        with shift.holding(tasks):
-            results = self._perform(tasks)
-            shift.held.waits(shift.batch)
-            shift.hurries = shift.goes_on and shift.full and not shift.stopping
-            self._return(results)
+        shift.takes(tasks)
+        results = self._perform(tasks)
+        shift.held.waits(shift.batch)
+        shift.hurries = shift.goes_on and shift.full and not shift.stopping
+        self._return(results)
+        shift.dropped()
         if self.linger == AUTO:
             shift.pacing.note(len(results), begun, time.monotonic())
         self.tasks_performed += len(results)

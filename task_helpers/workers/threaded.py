@@ -97,12 +97,13 @@ class ThreadedWorker(BaseWorker):
     def _is_alone(self, crew: Crew, tasks: list[Task]) -> bool:
         """Waits until nothing else is at hand; gives the tasks back when the worker is to stop."""
         shift = self._shift
-        with shift.holding(tasks):
-            shift.held.waits(shift.batch)
-            while not shift.stopping:
-                if crew.wait_until_idle(IDLE_WAIT):
-                    return True
-            self._abandon_batch()
+        shift.takes(tasks)
+        shift.held.waits(shift.batch)
+        while not shift.stopping:
+            if crew.wait_until_idle(IDLE_WAIT):
+                shift.dropped()
+                return True
+        self._abandon_batch()
         return False
 
     def _leave_thread(self) -> None:

@@ -75,17 +75,13 @@ class WorkerVerbs(Verbs):
     def finish(
         self, queue: str, token: bytes, ends: Sequence[Ends], *, last: bool
     ) -> Flow[set[bytes]]:
-        refused, calls = set[bytes](), list(finish_calls(ends)) or [[]]
+        refused: set[bytes] = set()
+        now, calls = (yield from self.now()), list(finish_calls(ends)) or [[]]
         for number, call in enumerate(calls, 1):
             closes = last and number == len(calls)
-            refused |= yield from self._finish_in_one_call(queue, token, call, closes)
+            names, arguments = self._finishing(queue, token, call, closes, now)
+            refused.update((yield from self._ask.script("finish", names, arguments)))
         return refused
-
-    def _finish_in_one_call(
-        self, queue: str, token: bytes, ends: Sequence[Ends], last: bool
-    ) -> Flow[set[bytes]]:
-        names, arguments = self._finishing(queue, token, ends, last, (yield from self.now()))
-        return set((yield from self._ask.script("finish", names, arguments)))
 
     def _behind(self, queue: str, along: HandOver) -> Flow[Behind]:
         """
@@ -120,19 +116,21 @@ class WorkerVerbs(Verbs):
         """Keys and arguments of the script."""
         keys, options = self._of(queue), self._options
         groups = [group for each in ends for group in by_bucket(each, keys)]
-        count, hints = sum(len(group.ids) for group in groups), ids_by_channel(ends)
-        silent = not any(any(group.outcomes) for group in groups)
-        return [
-            *keys.for_finishing(token, now),
-            *(group.bucket for group in groups),
-        ], [
-            *(token, options.result_ttl_ms, int(last), options.max_dead_letters),
-            *(count, len(hints)),
-            *(value for group in groups for value in (group.way, len(group.ids))),
-            *(value for hint in hints.items() for value in self._hint(*hint, count)),
-            *chain.from_iterable(group.ids for group in groups),
-            *chain.from_iterable(group.outcomes for group in groups if not silent),
-        ]
+        count, hints = sum([len(group.ids) for group in groups]), ids_by_channel(ends)
+        names = keys.for_finishing(token, now)
+        arguments: list[Argument] = [token, options.result_ttl_ms, int(last)]
+        arguments += (options.max_dead_letters, count, len(hints))
+        for group in groups:
+            names.append(group.bucket)
+            arguments += (group.way, len(group.ids))
+        for channel, hinted in hints.items():
+            arguments += self._hint(channel, hinted, count)
+        for group in groups:
+            arguments += group.ids
+        if any([any(group.outcomes) for group in groups]):
+            for group in groups:
+                arguments += group.outcomes
+        return names, arguments
 
     def retry(self, queue: str, token: bytes, tasks: Sequence[Again]) -> Flow[set[bytes]]:
         keys = self._of(queue)

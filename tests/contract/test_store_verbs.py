@@ -115,6 +115,40 @@ def test_an_end_repeated_is_accepted_and_another_one_refused(ask: Ask) -> None:
     assert ask("outcomes", [first, second]) == [OUTCOME, OUTCOME]
 
 
+def test_of_ends_that_overlap_the_first_one_counts(ask: Ask) -> None:
+    # given a batch of which two tasks have ended
+    ask("add", added := tasks(3))
+    ask("take", TOKEN, 3, LEASE)
+    ids = [task_id for task_id, _ in added]
+    ends = Ends(Way.DONE, ids[:2], [OUTCOME] * 2, [NO_CHANNEL] * 2)
+    assert ask("finish", TOKEN, [ends], last=False) == set()
+    # when all of them end in another way
+    another = Ends(Way.DONE, ids, [OUTCOME + b"x"] * 3, [NO_CHANNEL] * 3)
+    refused = ask("finish", TOKEN, [another], last=True)
+    # then that counts for the third
+    assert refused == set(ids[:2])
+    assert ask("outcomes", ids) == [OUTCOME, OUTCOME, OUTCOME + b"x"]
+    assert ask("stats").done == 3
+
+
+@pytest.mark.parametrize("outcome", [OUTCOME, b""])
+def test_what_ended_without_a_lease_and_was_read_has_no_second_end(
+    ask: Ask, outcome: bytes
+) -> None:
+    # given a batch of which a task was ended by somebody else, and whose result was read
+    ask("add", added := tasks(2))
+    ask("take", TOKEN, 2, LEASE)
+    ids = [task_id for task_id, _ in added]
+    stray = Ends(Way.DONE, ids[:1], [outcome], [NO_CHANNEL])
+    assert ask("finish", b"", [stray], last=False) == set()
+    ask("forget", ids[:1])
+    # when its worker ends the batch
+    ends = Ends(Way.DONE, ids, [OUTCOME] * 2, [NO_CHANNEL] * 2)
+    ask("finish", TOKEN, [ends], last=True)
+    # then only the other one has a result
+    assert ask("outcomes", ids) == [None, OUTCOME]
+
+
 @pytest.mark.parametrize("way", [Way.FAILED, Way.DEAD])
 def test_an_error_without_a_lease_is_refused(ask: Ask, way: Way) -> None:
     [(task_id, _)] = added = tasks(1)

@@ -16,6 +16,7 @@ Every key name. All keys of a queue share one hash tag, so a queue is one slot o
     k            zset    worker -> when it last reported, ms
     g            hash    id -> token of its batch and how far the task is; expires
     f            hash    digest of a key -> id, and id -> who shares the task; of unfinished tasks
+    o            hash    somebody ended a task that another worker may hold; expires
     n:<minute>   hash    done, failed, expired, cancelled -> how many ended so; an hour long
     v            hash    since, ended, rate: how fast a backlog is worked off; none without one
     r:<bucket>   hash    id -> outcome, expires; the bucket is the second (1,024 ms) the id was made
@@ -45,7 +46,7 @@ class QueueKeys:
         self.leases, self.wake, self.workers = base + b"l", base + b"w", base + b"k"
         self.dead, self.dead_tasks, self.dead_outcomes = base + b"x", base + b"xm", base + b"xe"
         self.progress, self.weights = base + b"g", base + b"h"
-        self.drain, self.flights = base + b"v", base + b"f"
+        self.drain, self.flights, self.strays = base + b"v", base + b"f", base + b"o"
         lines = [self.pending, self.ranked, self.few, self.alone, self.tasks, self.delayed]
         rest = [self.leases, self.wake, self.sequence, self.drain, self.weights]
         self.for_taking = lines + rest
@@ -57,7 +58,7 @@ class QueueKeys:
         lists = dict.fromkeys((self.pending, self.few, self.alone), b"list")
         ordered = (self.ranked, self.delayed, self.leases, self.wake, self.workers, self.dead)
         sparse = (self.crashes, self.weights, self.progress, self.drain, self.flights)
-        hashes = (*sparse, self.dead_tasks, self.dead_outcomes)
+        hashes = (*sparse, self.strays, self.dead_tasks, self.dead_outcomes)
         return {
             **lists,
             **dict.fromkeys(ordered, b"zset"),
@@ -71,7 +72,8 @@ class QueueKeys:
     def for_finishing(self, token: bytes, now: int) -> list[bytes]:
         dead = [self.dead, self.dead_tasks, self.dead_outcomes]
         rest = [self.counts(now), self.drain, self.progress, self.weights, self.flights]
-        return [self.tasks, self.leases, self.batch(token), self.crashes, *dead, *rest]
+        held = [self.tasks, self.leases, self.batch(token), self.crashes]
+        return [*held, *dead, *rest, self.strays]
 
     def batch(self, token: bytes) -> bytes:
         return self._batch + token

@@ -127,7 +127,7 @@ class WorkerVerbs(Verbs):
             arguments += self._hint(channel, hinted, count)
         for group in groups:
             arguments += group.ids
-        if any([any(group.outcomes) for group in groups]):
+        if any(any(group.outcomes) for group in groups):
             for group in groups:
                 arguments += group.outcomes
         return names, arguments

@@ -7,7 +7,9 @@
 -- HDEL or LREM comes first among the writes: it frees memory, so results still pass on a full Redis.
 --
 -- Most of the time all tasks of a batch succeed, are unfinished and are awaited by one client: then one
--- command ends them all, and what is stored of them is, as it is, the hint.
+-- command ends them all, and what is stored of them is, as it is, the hint. That they are unfinished is
+-- known without a look at each: whoever ends a task without a lease leaves a mark in o, for a day, and under
+-- a lease a task is ended once. Where nevertheless only some were there, what has an outcome keeps it.
 --
 -- A group is the tasks that end in one way and whose outcomes share a bucket. The ways:
 --   done     a success
@@ -16,7 +18,7 @@
 --   expired  an error, but nobody performed the task
 --
 -- KEYS  1 m  2 l  3 b:<token>  4 c  5 x  6 xm  7 xe  8 n:<minute>  9 v  10 g  11 h  12 f
---       13.. the bucket of each group
+--       13 o   14.. the bucket of each group
 -- ARGV  1 token   2 ttl of an outcome in ms   3 last: 1 closes the batch   4 most dead letters
 --       5 n   6 number of hints
 --       then per group: way, size · per hint: channel, its ids one after the other; none: all of them
@@ -24,13 +26,15 @@
 --       and where all are empty there are none
 -- Returns the refused ids.
 
-local m, l, batch, c, x, xm, xe, n_minute, v, g, h, f = unpack(KEYS, 1, 12)
+local m, l, batch, c, x, xm, xe, n_minute, v, g, h, f, o = unpack(KEYS, 1, 13)
 local token, ttl, last, most_dead = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
-local n, hints, groups = tonumber(ARGV[5]), tonumber(ARGV[6]), #KEYS - 12
+local n, hints, groups = tonumber(ARGV[5]), tonumber(ARGV[6]), #KEYS - 13
 local hints_at = 6 + 2 * groups
 local ids_at = hints_at + 2 * hints
 local call, hinted_bytes = redis.call, 1000     -- larger outcomes do not travel in a hint
 local held = call('ZSCORE', l, token)
+local alone = held and call('EXISTS', o) == 0   -- nobody else has ended a task of this batch
+local strays = false                           -- this call did so with tasks that others may hold
 local refused, buried, buried_at, counts, stored = {}, 0, nil, {}, {}
 local sparse = call('EXISTS', c, g, h, f) > 0  -- most of the time there is nothing of these
 local ended, gone = {}, {}                     -- kept where something is sparse
@@ -66,6 +70,7 @@ local function finish(way, id, bucket, outcome)
   local envelope = way == 'dead' and held and call('HGET', m, id)
   if (way == 'done' or held and leaves_batch(id)) and call('HDEL', m, id) == 1 then
     counts[way] = (counts[way] or 0) + 1
+    strays = strays or not held
     if envelope then bury(id, envelope, outcome) end
     note_end(id, envelope)
     return true
@@ -73,16 +78,18 @@ local function finish(way, id, bucket, outcome)
   if (redis.pcall('HGET', bucket, id) or '') ~= outcome then refused[#refused + 1] = id end
 end
 
-local function succeed(way, ids)               -- all of them, or none
-  if way ~= 'done' then return false end
-  for _, envelope in ipairs(call('HMGET', m, unpack(ids))) do
-    if not envelope then return false end
-  end
-  counts.done = (counts.done or 0) + call('HDEL', m, unpack(ids))
-  if sparse then
-    for _, id in ipairs(ids) do note_end(id) end
-  end
-  return true
+local function succeed(way, ids)               -- at once; how many were there, 0: each must be looked at
+  if way ~= 'done' or not alone then return 0 end
+  local k = call('HDEL', m, unpack(ids))
+  if k > 0 then counts.done = (counts.done or 0) + k end
+  return k
+end
+
+local function is_first(id, bucket, outcome)    -- of one that is not in m any more
+  local there = redis.pcall('HGET', bucket, id)
+  if type(there) ~= 'string' then return true end
+  if there ~= outcome then refused[#refused + 1] = id end
+  return false
 end
 
 local function acknowledge(bucket, ids)         -- silently: what has a result by now is refused
@@ -90,7 +97,10 @@ local function acknowledge(bucket, ids)         -- silently: what has a result b
     if envelope then note_end(ids[at]) end
   end
   local k = call('HDEL', m, unpack(ids))
-  if k > 0 then counts.done = (counts.done or 0) + k end
+  if k > 0 then
+    counts.done = (counts.done or 0) + k
+    strays = strays or not held
+  end
   if k == #ids then return end
   for at, outcome in ipairs(redis.pcall('HMGET', bucket, unpack(ids))) do
     if outcome then refused[#refused + 1] = ids[at] end
@@ -154,10 +164,17 @@ local all                                      -- a hint at everything, if it is
 
 local function finish_group(way, bucket, ids, outcomes_at)
   local fields, k, longest = {}, 0, 0
-  local whole = succeed(way, ids)
+  local succeeded = succeed(way, ids)
+  local whole = succeeded == #ids
   for place, id in ipairs(ids) do
     local outcome = ARGV[outcomes_at + place]
-    if (whole or finish(way, id, bucket, outcome)) and outcome ~= '' then
+    local ends = whole
+    if succeeded == 0 then ends = finish(way, id, bucket, outcome)
+    else
+      ends = ends or is_first(id, bucket, outcome)
+      if ends and sparse then note_end(id) end
+    end
+    if ends and outcome ~= '' then
       fields[k + 1], fields[k + 2], k = id, outcome, k + 2
       if #outcome > longest then longest = #outcome end
     end
@@ -168,12 +185,16 @@ end
 
 local at, silent = ids_at, #ARGV == ids_at + n
 for group = 1, groups do
-  local bucket, way, size = KEYS[12 + group], ARGV[5 + 2 * group], tonumber(ARGV[6 + 2 * group])
+  local bucket, way, size = KEYS[13 + group], ARGV[5 + 2 * group], tonumber(ARGV[6 + 2 * group])
   local ids = { unpack(ARGV, at + 1, at + size) }
   if silent then acknowledge(bucket, ids) else finish_group(way, bucket, ids, at + n) end
   at = at + size
 end
 
+if strays then
+  write('HSET', o, 'marked_at', now())
+  call('PEXPIRE', o, 86400000)
+end
 if last then
   call('DEL', batch)
   call('ZREM', l, token)

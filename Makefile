@@ -34,7 +34,7 @@ test: lint ## what CI runs: lint and the whole test suite
 faults: bootstrap ## kill workers, servers and connections, and count what was lost (minutes)
 	$(python) -m tests.faults --full --json build/faults.json $(ARGS)
 
-bench: bootstrap ## this package, the raw limit and other queues, measured in turn (half an hour)
+bench: bootstrap ## this package, the raw limit and other queues, measured in turn (a quarter of an hour)
 	$(python) benchmarks/bench.py $(ARGS)
 
 bench-database: bootstrap ## this package and other queues on SQLite and PostgreSQL (ten minutes)

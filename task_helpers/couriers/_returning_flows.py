@@ -42,8 +42,7 @@ class ReturningFlows(WorkerSide):
         soon: bool = False,
     ) -> Flow[None]:
         """Stores results and acknowledges their tasks; an exception as result fails its task."""
-        if self._owed:
-            yield from self._hand_over_owed()
+        yield from self._hand_over_owed()
         queue = valid_queue_name(queue_name)
         ending = _Ending(self._wire, queue, policy is not None and policy.max_attempts > 1)
         by_id = self._by_id(queue, list(results))
@@ -58,8 +57,7 @@ class ReturningFlows(WorkerSide):
         self, queue_name: str, task_ids: Iterable[UUID], soon: bool = False
     ) -> Flow[None]:
         """Ends tasks whose results nobody wants."""
-        if self._owed:
-            yield from self._hand_over_owed()
+        yield from self._hand_over_owed()
         queue = valid_queue_name(queue_name)
         ended = list(dict.fromkeys(self._claims.ids_of(queue, list(task_ids))))
         for claim, group in self._claims.group(queue, ended).items():

@@ -23,6 +23,14 @@ ANY_LENGTH = -1
 MANY = 100
 """Awaited tasks that are worth a round trip of their own."""
 
+INDEXED = 32
+"""
+Tasks that are worth an index: Redis searches a hash of up to 512 small values from its start. One
+`LONG` value makes it index the fields, and it stays so when that value has gone.
+"""
+
+LONG = b"." * 65
+
 GONE = 0
 """What a look says of a task that is neither unfinished nor ended."""
 
@@ -219,18 +227,21 @@ class ClientVerbs(Admission):
 
 def _appending(keys: QueueKeys, tasks: Sequence[tuple[bytes, bytes]]) -> list[Command]:
     """The truth comes last: a transaction that is refused because Redis is full has no part."""
-    return transaction(
+    commands: list[Command] = [
         ("RPUSH", keys.pending, *[task_id for task_id, _ in tasks]),
         ("ZADD", keys.wake, 0, b"0"),
-        ("HSET", keys.tasks, *chain.from_iterable(tasks)),
-    )
+    ]
+    if len(tasks) < INDEXED:
+        return transaction(*commands, ("HSET", keys.tasks, *chain.from_iterable(tasks)))
+    store = ("HSET", keys.tasks, b"", LONG, *chain.from_iterable(tasks))
+    return transaction(*commands, store, ("HDEL", keys.tasks, b""))
 
 
 def _refused(reply: Any) -> Exception | None:
     """What `_appending` could not do. That of a script, which was called in its place, is none."""
     if not isinstance(reply, list):
         return None
-    in_line, _, stored = reply  # without the mark an idle worker comes a little later
+    in_line, _, stored, *_ = reply  # without the mark an idle worker comes a little later
     if isinstance(in_line, Exception):
         return in_line
     return stored if isinstance(stored, Exception) else None

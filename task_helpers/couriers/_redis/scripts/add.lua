@@ -20,6 +20,7 @@ limit, rank, delay, due, n = tonumber(limit), tonumber(rank), tonumber(delay), t
 local call = redis.call
 
 -- include write
+-- include keep_many
 
 local function ended(at)
   local bucket = KEYS[8 + at]
@@ -75,7 +76,7 @@ write('ZADD', w, 0, '0')
 if weight and weight ~= '1' then
   local weights = {}
   for at, id in ipairs(ids) do weights[2 * at - 1], weights[2 * at] = id, weight end
-  write('HSET', h, unpack(weights))
+  keep_many(write, h, weights)
 end
 if delay > 0 then
   local time = call('TIME')
@@ -90,5 +91,5 @@ else
   ranked(z, function(at) return rank * 2 ^ 44 + before + at end)
 end
 if digest then write('HSET', f, digest, ids[1], ids[1], cmsgpack.pack({ digest, channel })) end
-call('HSET', m, unpack(fields))
+keep_many(call, m, fields)
 return #ids

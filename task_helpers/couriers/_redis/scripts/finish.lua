@@ -46,6 +46,7 @@ local function leaves_batch(id)
 end
 
 -- include write
+-- include keep_many
 
 local function now()
   local time = call('TIME')
@@ -108,7 +109,7 @@ local function acknowledge(bucket, ids)         -- silently: what has a result b
 end
 
 local function store(bucket, fields)
-  write('HSET', bucket, unpack(fields))
+  keep_many(write, bucket, fields)
   call('PEXPIRE', bucket, ttl)
 end
 

@@ -28,8 +28,9 @@ local call = redis.call
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ids, envelopes, kept, pops, bytes = {}, {}, 0, 100, 0
-local most_bytes, step = 8000000, 128
+local most_bytes, step, indexed = 8000000, 128, false
 -- include write
+-- include keep_many
 
 local few = math.max(1, math.floor(max / 16))
 local room = ARGV[5] ~= '0' and tonumber(ARGV[5]) or nil   -- for more weight; nil: it is not asked for
@@ -38,6 +39,11 @@ if room and call('EXISTS', h) == 0 then       -- each weighs 1
 end
 
 local function keep(candidates)               -- how many were kept or are stale; the others have no room
+  if #candidates >= many and not indexed then   -- what came one by one is searched from the start
+    indexed = true
+    redis.pcall('HSET', m, '', long)
+    redis.pcall('HDEL', m, '')
+  end
   local found = call('HMGET', m, unpack(candidates))
   local weights = room and redis.pcall('HMGET', h, unpack(candidates)) or {}
   for at, id in ipairs(candidates) do

@@ -62,6 +62,6 @@ def test_results_that_come_together(
     courier.bulk_add_tasks_to_queue(Q, range(MANY))
     # when its results are returned
     courier.bulk_return_task_results(Q, courier.get_tasks(Q, MANY))
-    # then they are indexed, and nothing else is among them; those made in the next second may be few
+    # then they are indexed, and nothing else is among them; those of the next second may be few
     assert b"hashtable" in encodings(redis_connection, f"{prefix}:*:r:*")
     assert fields(redis_connection, f"{prefix}:*:r:*") == MANY

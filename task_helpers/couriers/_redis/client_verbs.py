@@ -233,7 +233,7 @@ def _appending(keys: QueueKeys, tasks: Sequence[tuple[bytes, bytes]]) -> list[Co
     ]
     if len(tasks) < INDEXED:
         return transaction(*commands, ("HSET", keys.tasks, *chain.from_iterable(tasks)))
-    store = ("HSET", keys.tasks, b"", LONG, *chain.from_iterable(tasks))
+    store: Command = ("HSET", keys.tasks, b"", LONG, *chain.from_iterable(tasks))
     return transaction(*commands, store, ("HDEL", keys.tasks, b""))
 
 

@@ -1,14 +1,20 @@
-"""The ends of a batch, put as finish.lua takes them: by bucket, and hints by channel."""
+"""The ends of a batch, put as finish.lua takes them: by bucket, and a hint for each channel."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from task_helpers.couriers._chunks import CHUNK_BYTES, CHUNK_TASKS, chunks, grouped_by
 from task_helpers.couriers._redis.keys import QueueKeys
+from task_helpers.couriers._redis.messages import message_of
 from task_helpers.couriers.parcels import Ends, Way
 from task_helpers.envelopes import NO_CHANNEL
+from task_helpers.outcomes import NOT_STORED
+
+HINTED_BYTES = 1_000
+"""Most of an outcome that travels in a hint."""
 
 
 class Group(NamedTuple):
@@ -46,11 +52,19 @@ def by_bucket(ends: Ends, keys: QueueKeys) -> Iterator[Group]:
         yield Group(bucket, way, group, [outcome_of[task_id] for task_id in group])
 
 
-def ids_by_channel(ends: Sequence[Ends]) -> dict[bytes, list[bytes]]:
-    """Where nobody listens no hint goes."""
-    ids: dict[bytes, list[bytes]] = {}
+def hints_of(ends: Sequence[Ends]) -> dict[bytes, bytes]:
+    """What is said on each channel. Where nobody listens no hint goes."""
+    flat: dict[bytes, list[bytes]] = {}
     for each in ends:
-        for channel, group in grouped_by(each.channels, each.ids).items():
-            ids.setdefault(channel, []).extend(group)
-    ids.pop(NO_CHANNEL, None)
-    return ids
+        news = list(zip(each.ids, _hinted(each.outcomes), strict=True))
+        for channel, group in grouped_by(each.channels, news).items():
+            flat.setdefault(channel, []).extend(chain.from_iterable(group))
+    flat.pop(NO_CHANNEL, None)
+    return {channel: message_of(group) for channel, group in flat.items()}
+
+
+def _hinted(outcomes: Sequence[bytes]) -> Sequence[bytes]:
+    """A large one is left out, and read by who waits for it."""
+    if max(map(len, outcomes), default=0) <= HINTED_BYTES:
+        return outcomes
+    return [outcome if len(outcome) <= HINTED_BYTES else NOT_STORED for outcome in outcomes]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
-from msgpack import unpackb
+from msgpack import packb, unpackb
 
 from task_helpers.effects import News
+
+
+def message_of(flat: Sequence[bytes]) -> bytes:
+    """In the older form of msgpack, which is all that the scripts can read."""
+    return cast(bytes, packb(flat, use_bin_type=False))
 
 
 def understood(message: Any) -> News | None:

@@ -8,7 +8,7 @@ from typing import Any, Unpack, cast
 
 from task_helpers.couriers._chunks import chunks
 from task_helpers.couriers._redis.commands import Argument, Behind, Command, first_error, script
-from task_helpers.couriers._redis.ending import by_bucket, finish_calls, ids_by_channel
+from task_helpers.couriers._redis.ending import by_bucket, finish_calls, hints_of
 from task_helpers.couriers._redis.keys import QueueKeys
 from task_helpers.couriers._redis.verbs import Verbs
 from task_helpers.couriers.parcels import Again, Ends, HandOver, Line, Reclaimed, Taken, TakeOptions
@@ -116,15 +116,15 @@ class WorkerVerbs(Verbs):
         """Keys and arguments of the script."""
         keys, options = self._of(queue), self._options
         groups = [group for each in ends for group in by_bucket(each, keys)]
-        count, hints = sum([len(group.ids) for group in groups]), ids_by_channel(ends)
+        count, hints = sum([len(group.ids) for group in groups]), hints_of(ends)
         names = keys.for_finishing(token, now)
         arguments: list[Argument] = [token, options.result_ttl_ms, int(last)]
         arguments += (options.max_dead_letters, count, len(hints))
         for group in groups:
             names.append(group.bucket)
             arguments += (group.way, len(group.ids))
-        for channel, hinted in hints.items():
-            arguments += self._hint(channel, hinted, count)
+        for channel, message in hints.items():
+            arguments += (self._hint_channel(channel), message)
         for group in groups:
             arguments += group.ids
         if any(any(group.outcomes) for group in groups):
@@ -182,10 +182,6 @@ class WorkerVerbs(Verbs):
 
     def is_gone(self) -> bool:
         return self._ask.is_gone()
-
-    def _hint(self, channel: bytes, ids: Sequence[bytes], count: int) -> tuple[bytes, bytes]:
-        """No ids where they are those of all."""
-        return self._hint_channel(channel), b"" if len(ids) == count else b"".join(ids)
 
 
 def _blocking(keys: QueueKeys, wait: float) -> Command | None:

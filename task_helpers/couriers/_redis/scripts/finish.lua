@@ -6,10 +6,11 @@
 -- doing. A repeat changes nothing and answers the same: an outcome equal to the stored one is not refused.
 -- HDEL or LREM comes first among the writes: it frees memory, so results still pass on a full Redis.
 --
--- Most of the time all tasks of a batch succeed, are unfinished and are awaited by one client: then one
--- command ends them all, and what is stored of them is, as it is, the hint. That they are unfinished is
--- known without a look at each: whoever ends a task without a lease leaves a mark in o, for a day, and under
--- a lease a task is ended once. Where nevertheless only some were there, what has an outcome keeps it.
+-- Most of the time all tasks of a batch succeed and are unfinished: then one command ends them all, and
+-- the hints go as they came. That they are unfinished is known without a look at each: whoever ends a task
+-- without a lease leaves a mark in o, for a day, and under a lease a task is ended once. Where nevertheless
+-- only some were there, what has an outcome keeps it, and of those that this call did not end no outcome
+-- travels in a hint.
 --
 -- A group is the tasks that end in one way and whose outcomes share a bucket. The ways:
 --   done     a success
@@ -21,7 +22,8 @@
 --       13 o   14.. the bucket of each group
 -- ARGV  1 token   2 ttl of an outcome in ms   3 last: 1 closes the batch   4 most dead letters
 --       5 n   6 number of hints
---       then per group: way, size · per hint: channel, its ids one after the other; none: all of them
+--       then per group: way, size · per hint: channel, message: a list of ids and outcomes, as msgpack,
+--       where an empty outcome says that there is something to be read
 --       then n ids, n outcomes, both in the order of the groups; an empty outcome is not stored,
 --       and where all are empty there are none
 -- Returns the refused ids.
@@ -31,13 +33,14 @@ local token, ttl, last, most_dead = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(A
 local n, hints, groups = tonumber(ARGV[5]), tonumber(ARGV[6]), #KEYS - 13
 local hints_at = 6 + 2 * groups
 local ids_at = hints_at + 2 * hints
-local call, hinted_bytes = redis.call, 1000     -- larger outcomes do not travel in a hint
+local call, hinted_bytes = redis.call, 1000     -- larger outcomes do not travel
 local held = call('ZSCORE', l, token)
 local alone = held and call('EXISTS', o) == 0   -- nobody else has ended a task of this batch
 local strays = false                           -- this call did so with tasks that others may hold
-local refused, buried, buried_at, counts, stored = {}, 0, nil, {}, {}
+local refused, buried, buried_at, counts = {}, 0, nil, {}
+local lost = {}                                -- ids that this call did not end
 local sparse = call('EXISTS', c, g, h, f) > 0  -- most of the time there is nothing of these
-local ended, gone = {}, {}                     -- kept where something is sparse
+local ended, gone, stored = {}, {}, {}         -- kept where there is
 
 local function leaves_batch(id)
   if redis.pcall('LREM', batch, 1, id) ~= 1 then return false end
@@ -113,24 +116,19 @@ local function store(bucket, fields)
   call('PEXPIRE', bucket, ttl)
 end
 
-local function remember(fields)                -- a refused outcome must not travel: only what was stored does
+local function remember(fields)
   for k = 1, #fields, 2 do
     if #fields[k + 1] <= hinted_bytes then stored[fields[k]] = fields[k + 1] end
   end
 end
 
-local function hint(ids)
-  local flat, k = {}, 0
-  for _, id in ipairs(ids) do
-    flat[k + 1], flat[k + 2], k = id, stored[id] or '', k + 2
+local function hint(message)
+  if not next(lost) then return message end
+  local flat = cmsgpack.unpack(message)
+  for k = 1, #flat, 2 do
+    if lost[flat[k]] then flat[k + 1] = '' end
   end
   return cmsgpack.pack(flat)
-end
-
-local function split(packed)
-  local ids = {}
-  for at = 1, #packed, 16 do ids[#ids + 1] = string.sub(packed, at, at + 15) end
-  return ids
 end
 
 local function count()                         -- for an hour; and of a backlog, whose rate take reckons
@@ -156,32 +154,28 @@ local function land()                          -- keys are free again; all who s
     if flight then
       flight = flight_of(flight) or {}
       call('HDEL', f, ended[at], flight[1] or '')
-      for k = 3, #flight do call('PUBLISH', flight[k], hint({ ended[at] })) end   -- the first is among the hints
+      local message = cmsgpack.pack({ ended[at], stored[ended[at]] or '' })
+      for k = 3, #flight do call('PUBLISH', flight[k], message) end   -- the first is among the hints
     end
   end
 end
 
-local all                                      -- a hint at everything, if it is what was stored
-
 local function finish_group(way, bucket, ids, outcomes_at)
-  local fields, k, longest = {}, 0, 0
+  local fields, k = {}, 0
   local succeeded = succeed(way, ids)
   local whole = succeeded == #ids
-  for place, id in ipairs(ids) do
-    local outcome = ARGV[outcomes_at + place]
-    local ends = whole
+  for place = 1, #ids do
+    local id, outcome, ends = ids[place], ARGV[outcomes_at + place], whole
     if succeeded == 0 then ends = finish(way, id, bucket, outcome)
     else
       ends = ends or is_first(id, bucket, outcome)
       if ends and sparse then note_end(id) end
     end
-    if ends and outcome ~= '' then
-      fields[k + 1], fields[k + 2], k = id, outcome, k + 2
-      if #outcome > longest then longest = #outcome end
-    end
+    if not ends then lost[id] = true
+    elseif outcome ~= '' then fields[k + 1], fields[k + 2], k = id, outcome, k + 2 end
   end
   if k > 0 then store(bucket, fields) end
-  if k == 2 * n and longest <= hinted_bytes and not sparse then all = fields else remember(fields) end
+  if sparse then remember(fields) end
 end
 
 local at, silent = ids_at, #ARGV == ids_at + n
@@ -215,10 +209,5 @@ if buried > 0 then
   end
 end
 count()
-for k = hints_at + 1, ids_at, 2 do
-  local channel, packed = ARGV[k], ARGV[k + 1]
-  if packed ~= '' then call('PUBLISH', channel, hint(split(packed)))
-  elseif all then call('PUBLISH', channel, cmsgpack.pack(all))
-  else call('PUBLISH', channel, hint({ unpack(ARGV, ids_at + 1, ids_at + n) })) end
-end
+for at = hints_at + 1, ids_at, 2 do call('PUBLISH', ARGV[at], hint(ARGV[at + 1])) end
 return refused

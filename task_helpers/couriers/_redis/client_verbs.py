@@ -26,7 +26,8 @@ MANY = 100
 INDEXED = 32
 """
 Tasks that are worth an index: Redis searches a hash of up to 512 small values from its start. One
-`LONG` value makes it index the fields, and it stays so when that value has gone.
+`LONG` value makes it index the fields, and it stays so when that value has gone. As in the scripts,
+see _keep_many.lua.
 """
 
 LONG = b"." * 65

@@ -14,7 +14,7 @@ from task_helpers.envelopes import NO_CHANNEL
 from task_helpers.outcomes import NOT_STORED
 
 HINTED_BYTES = 1_000
-"""Most of an outcome that travels in a hint."""
+"""Most of an outcome that travels in a hint; finish.lua knows it too."""
 
 
 class Group(NamedTuple):
@@ -58,8 +58,8 @@ def hints_of(ends: Sequence[Ends]) -> dict[bytes, bytes]:
     for each in ends:
         news = list(zip(each.ids, _hinted(each.outcomes), strict=True))
         for channel, group in grouped_by(each.channels, news).items():
-            flat.setdefault(channel, []).extend(chain.from_iterable(group))
-    flat.pop(NO_CHANNEL, None)
+            if channel != NO_CHANNEL:
+                flat.setdefault(channel, []).extend(chain.from_iterable(group))
     return {channel: message_of(group) for channel, group in flat.items()}
 
 

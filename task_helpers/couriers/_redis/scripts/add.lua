@@ -2,7 +2,7 @@
 --
 -- Why: safe to repeat. An id that is unfinished is not added again. A repeat after a lost reply also
 -- names the buckets in which results would be, so that a task which ended meanwhile does not run twice.
--- HSET comes last among the writes: if one before it is refused, an id may stand in a line, where take
+-- HSET comes last among the writes that can be refused: if one before it is refused, an id may stand in a line, where take
 -- skips it, but nothing was added. On a full Redis the first of them is refused.
 --
 -- A task with a key comes alone. While another task of this key is unfinished nothing is added: the caller

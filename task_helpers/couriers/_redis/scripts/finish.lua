@@ -33,14 +33,14 @@ local token, ttl, last, most_dead = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(A
 local n, hints, groups = tonumber(ARGV[5]), tonumber(ARGV[6]), #KEYS - 13
 local hints_at = 6 + 2 * groups
 local ids_at = hints_at + 2 * hints
-local call, hinted_bytes = redis.call, 1000     -- larger outcomes do not travel
+local call, hinted_bytes = redis.call, 1000     -- larger outcomes do not travel, here to those who share a task
 local held = call('ZSCORE', l, token)
 local alone = held and call('EXISTS', o) == 0   -- nobody else has ended a task of this batch
 local strays = false                           -- this call did so with tasks that others may hold
 local refused, buried, buried_at, counts = {}, 0, nil, {}
-local lost = {}                                -- ids that this call did not end
+local unended = {}                             -- ids that this call did not end
 local sparse = call('EXISTS', c, g, h, f) > 0  -- most of the time there is nothing of these
-local ended, gone, stored = {}, {}, {}         -- kept where there is
+local ended, gone, stored = {}, {}, {}         -- kept only where there is
 
 local function leaves_batch(id)
   if redis.pcall('LREM', batch, 1, id) ~= 1 then return false end
@@ -116,17 +116,17 @@ local function store(bucket, fields)
   call('PEXPIRE', bucket, ttl)
 end
 
-local function remember(fields)
+local function remember(fields)                -- for those who share a task, see land
   for k = 1, #fields, 2 do
     if #fields[k + 1] <= hinted_bytes then stored[fields[k]] = fields[k + 1] end
   end
 end
 
-local function hint(message)
-  if not next(lost) then return message end
+local function hint(message)                   -- a refused outcome must not travel: only what was stored does
+  if not next(unended) then return message end
   local flat = cmsgpack.unpack(message)
   for k = 1, #flat, 2 do
-    if lost[flat[k]] then flat[k + 1] = '' end
+    if unended[flat[k]] then flat[k + 1] = '' end
   end
   return cmsgpack.pack(flat)
 end
@@ -171,7 +171,7 @@ local function finish_group(way, bucket, ids, outcomes_at)
       ends = ends or is_first(id, bucket, outcome)
       if ends and sparse then note_end(id) end
     end
-    if not ends then lost[id] = true
+    if not ends then unended[id] = true
     elseif outcome ~= '' then fields[k + 1], fields[k + 2], k = id, outcome, k + 2 end
   end
   if k > 0 then store(bucket, fields) end
